@@ -1,0 +1,56 @@
+# trawl: make quickstart | check | build.  Everything is built below $(BUILD).
+BUILD   ?= build
+CC      ?= cc
+include packages.mk
+
+PKGS    := libzmq sqlite3 libcjson libcurl libmicrohttpd libarchive libjpeg libpng libcrypto mpich
+CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+WARN    := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wno-unused-parameter
+CFLAGS  ?= -O2 -g
+CFLAGS  += -std=gnu11 $(WARN) -fopenmp -ffp-contract=off
+LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lcjson_utils -ldnnl -lm -lpthread
+
+# Three programs; every other source file belongs to one of four archives (arrows point down).
+MAINS   := coordinator/main.c worker/agent_main.c worker/rank.c
+sources  = $(filter-out $(MAINS),$(wildcard $(1)))
+BASE    := $(call sources,core/base/*.c schemas/*.c core/data/fetch.c core/data/source.c)
+CORE    := $(filter-out $(BASE),$(call sources,core/*/*.c core/*/*/*.c))
+COORD   := $(call sources,coordinator/*.c coordinator/*/*.c)
+WORKER  := $(call sources,worker/*.c)
+SQL     := $(wildcard schemas/*.sql)
+TESTS   := $(patsubst tests/%.c,%,$(wildcard tests/*.c))
+BENCHES := $(patsubst tests/bench/%.c,bench/%,$(wildcard tests/bench/*.c))
+
+obj      = $(patsubst %,$(BUILD)/%.o,$(1))
+lib      = $(BUILD)/lib$(1).a
+PROGRAMS := $(addprefix $(BUILD)/,trawl trawl-worker trawl-trial)
+
+build: $(PROGRAMS)
+tests: $(addprefix $(BUILD)/tests/,$(TESTS) $(BENCHES))
+.PHONY: build tests clean
+
+$(BUILD)/%.c.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+$(BUILD)/%.sql.o: %.sql
+	@mkdir -p $(@D)
+	ld -r -b binary -z noexecstack $< -o $@
+$(call lib,base):        $(call obj,$(BASE) $(SQL))
+$(call lib,core):        $(call obj,$(CORE))
+$(call lib,coordinator): $(call obj,$(COORD))
+$(call lib,worker):      $(call obj,$(WORKER))
+$(BUILD)/lib%.a:
+	@rm -f $@
+	ar rcs $@ $^
+
+link = $(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) $(LIBS) -o $@
+$(BUILD)/trawl:        $(call obj,coordinator/main.c)   $(call lib,coordinator) $(call lib,base); $(link)
+$(BUILD)/trawl-worker: $(call obj,worker/agent_main.c)  $(call lib,worker)      $(call lib,base); $(link)
+$(BUILD)/trawl-trial:  $(call obj,worker/rank.c)        $(call lib,worker) $(call lib,core) $(call lib,base); $(link)
+$(BUILD)/tests/%: $(BUILD)/tests/%.c.o $(call lib,coordinator) $(call lib,worker) $(call lib,core) $(call lib,base)
+	@mkdir -p $(@D)
+	$(link) -lcmocka
+
+clean:
+	rm -rf $(BUILD)
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
