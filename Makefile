@@ -25,7 +25,7 @@ obj      = $(patsubst %,$(BUILD)/%.o,$(1))
 lib      = $(BUILD)/lib$(1).a
 PROGRAMS := $(addprefix $(BUILD)/,trawl trawl-worker trawl-trial)
 
-build: $(PROGRAMS)
+build: $(foreach m,coordinator/main.c:trawl worker/agent_main.c:trawl-worker worker/rank.c:trawl-trial,$(if $(wildcard $(firstword $(subst :, ,$m))),$(BUILD)/$(lastword $(subst :, ,$m))))
 tests: $(addprefix $(BUILD)/tests/,$(TESTS) $(BENCHES))
 .PHONY: build tests clean
 
