@@ -1,0 +1,98 @@
+/* The tape: what was computed, in order, so that gradients can be made of the same ops.
+ *
+ * A gradient is a graph like any other and can be differentiated again.  Ids only grow, so walking
+ * the nodes downwards is a topological order. */
+#ifndef TENSOR_TAPE_H
+#define TENSOR_TAPE_H
+#include "core/tensor/tensor.h"
+
+enum { OP_INPUTS = 6, OP_OUTPUTS = 4 };
+
+enum op {
+#define OP(name, inputs, outputs, vjp) OP_##name,
+#include "core/tensor/ops.def"
+#undef OP
+	OP_COUNT
+};
+extern const char *const op_name[OP_COUNT];
+
+/* What an op is told besides its inputs: numbers, never tensors. */
+struct attr {
+	double alpha;               /* scale, shift, fill; eps of batch norm */
+	int stride, pad, groups;    /* convolution, pooling */
+	int window;                 /* pooling */
+	int bits;                   /* fake_quantize, in_range */
+	bool flag[2];               /* transposes of matmul; relu of batch_norm, channel_affine; per_channel */
+	int order[TENSOR_DIMS];     /* permute */
+	int64_t start[TENSOR_DIMS], step[TENSOR_DIMS]; /* slice, place */
+};
+
+struct node {
+	enum op op;
+	int id; /* place on the tape */
+	int in_count, out_count;
+	struct tensor *in[OP_INPUTS];
+	struct tensor *out[OP_OUTPUTS]; /* null: not wanted (kernels skip it) */
+	struct attr attr;
+};
+
+/* A back end is one column of kernels; a null entry falls through to `next`.  A kernel finds inputs
+ * with their values in `n`, and outputs with types and shapes set but without storage: it gives each
+ * wanted output its storage (tensor_new_plain / tensor_new_blocked).  Unless `takes_blocked[op]`,
+ * dispatch makes sure that every input has its plain form first. */
+struct tape;
+typedef void kernel_fn(struct tape *t, struct node *n);
+struct backend {
+	const char *name;
+	kernel_fn *kernel[OP_COUNT];
+	bool takes_blocked[OP_COUNT];
+	const struct backend *next;
+};
+extern const struct backend backend_ref;    /* slow, obvious, float and double: the truth */
+extern const struct backend backend_onednn; /* fast CPU, float only; double falls through */
+void *tensor_new_plain(struct tensor *t);               /* gives an output its storage */
+void *tensor_new_blocked(struct tensor *t, int block);
+
+struct tape {
+	const struct backend *backend;
+	struct node **node; /* all live nodes, by id - first */
+	int count, capacity;
+	bool recording;     /* off: nodes keep no inputs, nothing can be differentiated */
+};
+void tape_init(struct tape *t, const struct backend *backend);
+void tape_release(struct tape *t);
+
+/* A place to come back to: tape_rewind frees all nodes made since, except that `keep` (may be null)
+ * stay readable as leaves. */
+int tape_mark(const struct tape *t);
+void tape_rewind(struct tape *t, int mark, struct tensor **keep, int keep_count);
+
+/* Puts a tensor of the caller's on the tape, sharing its storage (both forms).  The caller must not
+ * write it before the tape is rewound. */
+struct tensor *tape_leaf(struct tape *t, struct tensor *value);
+
+/* The general constructor; op.h wraps it with names, shapes and checks.  wanted: a bit per output. */
+struct node *tape_emit(struct tape *t, enum op op, struct tensor *const in[], int in_count,
+		       const struct shape out_shape[], const enum dtype out_type[], int out_count,
+		       unsigned wanted, const struct attr *attr);
+
+enum grad_mode {
+	GRAD_CONSUME, /* frees each node's value as soon as its adjoint is passed on; no second use */
+	GRAD_KEEP,    /* values stay, the gradient itself is not recorded */
+	GRAD_RECORD,  /* values stay and the gradient is recorded: it can be differentiated again */
+};
+/* Gradients of scalar y with respect to wrt[0 … count-1] into out[]: zeros where y does not depend
+ * on one.  They are tape tensors; in GRAD_CONSUME all of the tape but leaves and out[] is gone. */
+void tape_grad(struct tape *t, struct tensor *y, struct tensor **wrt, int count,
+	       struct tensor **out, enum grad_mode mode);
+
+/* The same with a given adjoint of y (any shape): a vector-Jacobian product. */
+void tape_vjp(struct tape *t, struct tensor *y, struct tensor *adjoint, struct tensor **wrt,
+	      int count, struct tensor **out, enum grad_mode mode);
+
+/* A vector-Jacobian product: given adjoints g[] of the node's outputs (null: zero), sets d[i] for
+ * each input with wanted[i] (null: zero).  Rows of ops.def name these. */
+typedef void vjp_fn(struct tape *t, struct node *n, struct tensor *const g[OP_OUTPUTS],
+		    const bool wanted[OP_INPUTS], struct tensor *d[OP_INPUTS]);
+extern vjp_fn *const op_vjp[OP_COUNT];
+#endif
