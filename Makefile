@@ -8,7 +8,7 @@ CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD) $(shell pkg-config --cflags $(PKGS) 2>/
 WARN    := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wno-unused-parameter
 CFLAGS  ?= -O2 -g
 CFLAGS  += -std=gnu11 $(WARN) -fopenmp -ffp-contract=off
-LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lcjson_utils -ldnnl -lm -lpthread
+LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -ldnnl -lm -lpthread
 
 # Three programs; every other source file belongs to one of four archives (arrows point down).
 MAINS   := coordinator/main.c worker/agent_main.c worker/rank.c

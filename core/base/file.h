@@ -15,12 +15,12 @@ int file_write(const char *path, const void *bytes, size_t length, struct error 
 /* rename(2) of a finished, already fsynced file, then fsync of the target's folder. */
 int file_publish(const char *temporary, const char *path, struct error *e);
 
-int file_sync(const char *path, struct error *e);              /* fsync of a file or folder by name */
-int folder_make(const char *path, struct error *e);            /* with parents; fine if it exists */
-int folder_remove(const char *path, struct error *e);          /* with all below; fine if absent */
+int file_sync(const char *path, struct error *e);     /* fsync of a file or folder by name */
+int folder_make(const char *path, struct error *e);   /* with parents; fine if it exists */
+int folder_remove(const char *path, struct error *e); /* with all below; fine if absent */
 bool file_exists(const char *path);
-int64_t file_bytes(const char *path);                          /* -1 when absent */
-int64_t disk_free_bytes(const char *path);                     /* for unprivileged users; -1 unknown */
-const char *file_network_type(const char *path);               /* "nfs", "cifs", …; null when local */
-char *path_join(const char *folder, const char *name);         /* name alone when it is absolute */
+int64_t file_bytes(const char *path);                  /* -1 when absent */
+int64_t disk_free_bytes(const char *path);             /* for unprivileged users; -1 unknown */
+const char *file_network_type(const char *path);       /* "nfs", "cifs", …; null when local */
+char *path_join(const char *folder, const char *name); /* name alone when it is absolute */
 #endif

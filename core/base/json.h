@@ -17,12 +17,18 @@ int json_write(const char *path, const cJSON *value, struct error *e); /* atomic
  * the same), so that equal values give equal strings.  Free with free(). */
 char *json_canonical(const cJSON *value);
 
+/* Keys in their order; indented by two spaces a level, or on one line.  Numbers come back with the
+ * same bits (cJSON's own printing loses the last one); NaN and infinities become null.  Free with
+ * free(). */
+char *json_print(const cJSON *value, bool indented);
+
 /* Dotted paths, "quant.weight_bits".  json_at returns null when absent; json_put makes the objects
  * on the way and takes ownership of value (null removes). */
 cJSON *json_at(const cJSON *object, const char *path);
 void json_put(cJSON *object, const char *path, cJSON *value);
 
-/* RFC 7386: `target` patched in place (ownership kept), result returned (may be a new root). */
+/* RFC 7386, null removes: `target` patched in place (ownership kept), result returned (may be a new
+ * root). */
 cJSON *json_merge_patch(cJSON *target, const cJSON *patch);
 
 /* Typed reads with a default for absent or mistyped members; object may be null. */

@@ -11,9 +11,9 @@ struct text {
 
 void text_add(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_add_bytes(struct text *t, const void *bytes, size_t length);
-void text_clear(struct text *t);   /* empty, keeps the memory */
+void text_clear(struct text *t); /* empty, keeps the memory */
 void text_release(struct text *t);
-char *text_take(struct text *t);   /* the string ("" at least), now the caller's to free */
+char *text_take(struct text *t); /* the string ("" at least), now the caller's to free */
 
 /* Like their namesakes, but running out of memory ends the program with a line that says so. */
 void *xmalloc(size_t bytes);
