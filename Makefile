@@ -40,6 +40,7 @@ $(call lib,core):        $(call obj,$(CORE))
 $(call lib,coordinator): $(call obj,$(COORD))
 $(call lib,worker):      $(call obj,$(WORKER))
 $(BUILD)/lib%.a:
+	@mkdir -p $(@D)
 	@rm -f $@
 	ar rcs $@ $^
 
