@@ -1,0 +1,41 @@
+/* A trial's specification: the fields of trial_fields.def as a struct, and the trial's identity. */
+#ifndef SCHEMAS_TRIAL_SPEC_H
+#define SCHEMAS_TRIAL_SPEC_H
+#include "core/base/hash.h"
+#include "schemas/fields.h"
+
+/* Enters every identity.  Raise it when the code changes results; old results are then not reused.
+ */
+enum { TRIAL_SEMANTICS = 1 };
+
+struct trial_spec {
+#define FIELD(member, ...) FIELD_MEMBER(member, __VA_ARGS__)
+#include "schemas/trial_fields.def"
+#undef FIELD
+};
+
+extern const struct field_table trial_fields;
+
+/* The trial, defaults filled in.  Every problem is a line of e: JSON path, what was found, what is
+ * allowed, the nearest known name.  Release with trial_spec_release, also after a failure. */
+int trial_spec_parse(const cJSON *trial, struct trial_spec *spec, struct error *e);
+void trial_spec_release(struct trial_spec *spec);
+
+/* Appends every problem to e, with `where` ("trial." or "") in front of each path; returns how
+ * many. */
+int trial_check(const cJSON *trial, const char *where, struct error *e);
+
+/* Fills in every default, in place; removes nulls; 32 weight bits become 0.  For checked trials. */
+void trial_fill(cJSON *trial);
+
+/* SHA-256 of the canonical form: identity fields other than their default, and TRIAL_SEMANTICS.
+ * start_from.change counts as the identity of the trial that it makes; the quant section not at all
+ * at full precision.  Takes filled and unfilled trials alike, which have passed trial_check. */
+void trial_identity(const cJSON *trial, char hex[SHA256_HEX]);
+
+/* The trial that must come first: this one without its start_from, patched with start_from.change,
+ * filled (it may have a start_from of its own, out of the patch).  Null with an empty e when there
+ * is no change, null with a message when the patched trial is not valid.  The caller's to delete.
+ * data.digest is dropped when the patch changes which data it is. */
+cJSON *trial_parent(const cJSON *trial, struct error *e);
+#endif
