@@ -1,0 +1,23 @@
+/* Models in files: reading weights made anywhere, and the quantized export. */
+#ifndef MODELS_WEIGHTS_H
+#define MODELS_WEIGHTS_H
+#include "core/models/model.h"
+#include "core/tensor/safetensors.h"
+
+/* Parameters and buffers from a safetensors file (floats, exact names and shapes; tensors named
+ * *.num_batches_tracked, optimizer.* and trawl.* are passed over).  On any mismatch nothing is
+ * changed and one message lists missing, extra and misshapen tensors.  What model_export wrote is
+ * read too: codes times scales. */
+int model_load(struct model *m, const char *path, struct error *e);
+int model_load_from(struct model *m, const struct safetensors *file, struct error *e);
+
+/* Adds all parameters and buffers to a file that is being written. */
+void model_save(const struct model *m, struct safetensors_writer *w);
+
+/* The quantized model: "X.weight" of b bits becomes "X.weight.codes" (I8, whatever b is) and
+ * "X.weight.scale" (F32, (1) or (O)); the rest stays.  Metadata: "model", "bits" (JSON: name to
+ * bits), "granularity", "model_bytes".  What model_load reads back is bit for bit what was
+ * evaluated. */
+int model_export(const struct model *m, const struct quantization *q, const char *path,
+                 struct error *e);
+#endif

@@ -1,0 +1,31 @@
+/* One pass of a batch (or a shard of it) through a model: its parameters on a tape, and the mode.
+ */
+#ifndef NN_FORWARD_H
+#define NN_FORWARD_H
+#include "core/nn/parameter.h"
+#include "core/quant/quantizer.h"
+#include "core/tensor/op.h"
+
+enum forward_mode {
+	FORWARD_TRAINING,   /* batch norm by the batch's statistics, which are collected */
+	FORWARD_EVALUATION, /* batch norm by the running statistics */
+};
+
+struct forward {
+	struct tape *tape;
+	enum forward_mode mode;
+	const struct parameter_set *parameters, *buffers;
+	struct tensor **raw;  /* (parameters) leaves W: what an optimizer updates */
+	struct tensor **used; /* (parameters) what layers compute with: Q(W), or W itself */
+	struct tensor *
+	        *statistics; /* (buffers) training mode: the batch's mean and unbiased
+	                      * variance, outside the tape, shaped as the buffers; else null */
+};
+
+/* Puts the parameters on the tape, quantized as `q` says (null: full precision).  They must not be
+ * written before the tape is rewound or released. */
+void forward_init(struct forward *f, struct tape *t, const struct parameter_set *parameters,
+                  const struct parameter_set *buffers, enum forward_mode mode,
+                  const struct quantization *q);
+void forward_release(struct forward *f); /* also frees the statistics; the tape stays */
+#endif
