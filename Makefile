@@ -29,6 +29,7 @@ build: $(foreach m,coordinator/main.c:trawl worker/agent_main.c:trawl-worker wor
 tests: $(addprefix $(BUILD)/tests/,$(TESTS) $(BENCHES))
 .PHONY: build tests clean
 
+$(BUILD)/core/tensor/%.o: CFLAGS += -O3
 $(BUILD)/%.c.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@

@@ -1,7 +1,8 @@
-/* Building graphs: one constructor per op.  Each computes its value at once and puts it on the tape.
+/* Building graphs: one constructor per op.  Each computes its value at once and puts it on the
+ * tape.
  *
- * Tensors returned belong to the tape.  Inputs must be on the same tape (tape_leaf puts them there).
- * Wrong shapes are bugs and assert.  See ops.def for what each op computes. */
+ * Tensors returned belong to the tape.  Inputs must be on the same tape (tape_leaf puts them
+ * there). Wrong shapes are bugs and assert.  See ops.def for what each op computes. */
 #ifndef TENSOR_OP_H
 #define TENSOR_OP_H
 #include "core/tensor/tape.h"
@@ -20,41 +21,55 @@ struct tensor *op_relu(struct tape *t, struct tensor *x);
 struct tensor *op_relu_grad(struct tape *t, struct tensor *g, struct tensor *y);
 struct tensor *op_add_relu(struct tape *t, struct tensor *a, struct tensor *b);
 
+/* Aligned at the last dimension: (C,1,1) and SCALAR expand to (N,C,H,W), and that sums to them. */
 struct tensor *op_expand(struct tape *t, struct tensor *x, struct shape s);
-struct tensor *op_sum_to(struct tape *t, struct tensor *x, struct shape s); /* same n, or SCALAR */
-struct tensor *op_sum(struct tape *t, struct tensor *x);                    /* to a scalar */
-struct tensor *op_mean(struct tape *t, struct tensor *x);                   /* to a scalar */
-struct tensor *op_square_sum(struct tape *t, struct tensor *x);             /* sum x^2, a scalar */
+struct tensor *op_sum_to(struct tape *t, struct tensor *x, struct shape s);
+struct tensor *op_sum(struct tape *t, struct tensor *x);        /* to a scalar */
+struct tensor *op_mean(struct tape *t, struct tensor *x);       /* to a scalar */
+struct tensor *op_square_sum(struct tape *t, struct tensor *x); /* sum x^2, a scalar */
 struct tensor *op_reshape(struct tape *t, struct tensor *x, struct shape s);
 struct tensor *op_permute(struct tape *t, struct tensor *x, const int order[]);
 
 /* y[i] = x[start + i step] per dimension, y of shape `s`; place is the adjoint: zeros of shape `s`
  * with x at those positions. */
 struct tensor *op_slice(struct tape *t, struct tensor *x, const int64_t start[],
-			const int64_t step[], struct shape s);
+                        const int64_t step[], struct shape s);
 struct tensor *op_place(struct tape *t, struct tensor *x, const int64_t start[],
-			const int64_t step[], struct shape s);
+                        const int64_t step[], struct shape s);
 struct tensor *op_gather(struct tape *t, struct tensor *x, struct tensor *index); /* index i32 */
 struct tensor *op_scatter(struct tape *t, struct tensor *x, struct tensor *index, struct shape s);
 
 /* op(a) op(b), op being the transpose where asked. */
 struct tensor *op_matmul(struct tape *t, struct tensor *a, struct tensor *b, bool transpose_a,
-			 bool transpose_b);
+                         bool transpose_b);
 struct tensor *op_conv(struct tape *t, struct tensor *x, struct tensor *w, int stride, int pad,
-		       int groups);
+                       int groups);
+struct tensor *op_conv_grad_input(struct tape *t, struct tensor *g, struct tensor *w,
+                                  struct shape x, int stride, int pad, int groups);
+struct tensor *op_conv_grad_weight(struct tape *t, struct tensor *x, struct tensor *g,
+                                   struct shape w, int stride, int pad, int groups);
 struct tensor *op_mean_pool(struct tape *t, struct tensor *x);
+struct tensor *op_mean_unpool(struct tape *t, struct tensor *x, int64_t height, int64_t width);
 struct tensor *op_max_pool(struct tape *t, struct tensor *x, int window, int stride, int pad);
 
-/* y = gamma (x - mean) / sqrt(variance + eps) + beta with the batch's statistics, then max(0, ·)
- * when `relu`.  mean and variance (biased) may be null when not wanted; constants to no gradient:
- * the derivative through them is in batch_norm_grad. */
+/* y = gamma (x - mean) / sqrt(variance + eps) + beta with the batch's statistics over all
+ * dimensions but 1, then max(0, ·) when `relu`.  mean and variance (biased) may be null when not
+ * wanted. */
 struct tensor *op_batch_norm(struct tape *t, struct tensor *x, struct tensor *gamma,
-			     struct tensor *beta, double eps, bool relu, struct tensor **mean,
-			     struct tensor **variance);
+                             struct tensor *beta, double eps, bool relu, struct tensor **mean,
+                             struct tensor **variance);
+/* d[] = dx, dgamma, dbeta of the above for the adjoint g of y; null where not wanted (a bit each).
+ * `y` null: no ReLU; else g counts only where y > 0.  mean and variance must be batch_norm's of
+ * this x: they are functions of x to every gradient, and the derivative through them is x's. */
+void op_batch_norm_grad(struct tape *t, struct tensor *g, struct tensor *x, struct tensor *gamma,
+                        struct tensor *mean, struct tensor *variance, struct tensor *y, double eps,
+                        unsigned wanted, struct tensor *d[3]);
+/* y = a x + b per channel (dimension 1), then max(0, ·) when `relu`. */
 struct tensor *op_channel_affine(struct tape *t, struct tensor *x, struct tensor *a,
-				 struct tensor *b, bool relu);
+                                 struct tensor *b, bool relu);
 
 struct tensor *op_softmax(struct tape *t, struct tensor *x);
+struct tensor *op_softmax_grad(struct tape *t, struct tensor *g, struct tensor *p);
 struct tensor *op_cross_entropy(struct tape *t, struct tensor *logits, struct tensor *label);
 struct tensor *op_one_hot(struct tape *t, struct tensor *label, int64_t classes, enum dtype type);
 
@@ -63,4 +78,5 @@ struct tensor *op_abs_max(struct tape *t, struct tensor *x, bool per_channel);
 /* s clamp(round_half_even(w / s), ±(2^(bits-1) - 1)); s of shape (1) or (d0), held constant; rows
  * with s = 0 give 0.  Gradient: straight-through, zero where clipped. */
 struct tensor *op_fake_quantize(struct tape *t, struct tensor *w, struct tensor *s, int bits);
+struct tensor *op_in_range(struct tape *t, struct tensor *w, struct tensor *s, int bits);
 #endif

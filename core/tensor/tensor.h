@@ -13,7 +13,7 @@ struct shape {
 	int n; /* number of dimensions; 0 is a scalar */
 	int64_t d[TENSOR_DIMS];
 };
-#define SHAPE(...)                                                                                 \
+#define SHAPE(...) \
 	((struct shape){sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), {__VA_ARGS__}})
 #define SCALAR ((struct shape){0})
 
@@ -27,13 +27,14 @@ struct storage {
 	size_t bytes;
 	int references;
 	void *data;
+	struct storage *next; /* only while waiting to be used again */
 };
 struct storage *storage_new(size_t bytes);
 struct storage *storage_share(struct storage *s); /* one more reference; returns s */
 void storage_free(struct storage *s);             /* one less; null is fine */
 void storage_trim(void);                          /* gives recycled memory back to the system */
 size_t storage_bytes_in_use(void);
-size_t storage_bytes_peak(void);                  /* since the last storage_peak_clear */
+size_t storage_bytes_peak(void); /* since the last storage_peak_clear */
 void storage_peak_clear(void);
 
 /* A value.  It has up to two forms: `plain` is row-major, and what every reference kernel reads;
@@ -47,20 +48,22 @@ struct tensor {
 	struct shape shape;
 	struct storage *plain;
 	struct storage *blocked;
-	int block;            /* lanes of the blocked form: 8 or 16; 0 when there is none */
-	struct node *node;    /* what made it; null for a tensor outside any tape */
-	int output;           /* which of the node's outputs it is */
+	int block;              /* lanes of the blocked form: 8 or 16; 0 when there is none */
+	struct node *node;      /* what made it; null for a tensor outside any tape */
+	int output;             /* which of the node's outputs it is */
 	struct tensor *adjoint; /* only inside tape_grad */
 };
 
 /* Tensors outside any tape (parameters, batches, running statistics): the caller frees them. */
-struct tensor *tensor_new(enum dtype type, struct shape shape);                 /* not zeroed */
+struct tensor *tensor_new(enum dtype type, struct shape shape); /* not zeroed */
 struct tensor *tensor_from(enum dtype type, struct shape shape, const void *values);
 struct tensor *tensor_zeros(enum dtype type, struct shape shape);
-struct tensor *tensor_copy(const struct tensor *t);                             /* deep, plain */
-void tensor_free(struct tensor *t);                                             /* null is fine */
+struct tensor *tensor_copy(struct tensor *t);        /* deep, plain */
+struct tensor *tensor_share(const struct tensor *t); /* same storage: keeps a tape's value alive */
+void tensor_free(struct tensor *t);                  /* null is fine */
 
-/* The values, row-major.  May reorder.  tensor_write also drops the blocked form. */
+/* The values, row-major.  May reorder.  tensor_write also drops the blocked form, and copies first
+ * when others share the storage. */
 const void *tensor_plain(struct tensor *t);
 void *tensor_write(struct tensor *t);
 #define tensor_f32(t) ((const float *)tensor_plain(t))
@@ -70,6 +73,10 @@ void *tensor_write(struct tensor *t);
 /* One element, or all of them, as double, whatever the type (F64, F32, I32, U8). */
 double tensor_at(struct tensor *t, int64_t index);
 void tensor_to_f64(struct tensor *t, double *out);
+
+/* The values of an F32 (N, C, H, W) in blocks of `block` channels.  May reorder. */
+const float *tensor_blocked(struct tensor *t, int block);
+size_t shape_blocked_count(struct shape s, int block); /* elements of the blocked form */
 
 int64_t tensor_reorders(void); /* reorders so far between plain and blocked, for tests and bench */
 #endif
