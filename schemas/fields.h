@@ -47,19 +47,25 @@ struct field_table {
 /* The row of a path, or null. */
 const struct field *field_find(const struct field_table *table, const char *path);
 
-/* Appends a line to e for every problem of the object: unknown fields (with the nearest known one),
- * wrong types, values out of range, required fields that are missing.  Paths are shown after
- * `where`, which is "" or ends in a dot.  Null counts as absent.  Returns the number of problems.
- */
+/* The path of the row or section that a mistyped path most likely means, or null. */
+const char *field_nearest(const struct field_table *table, const char *path);
+
+/* Appends "integer from 0 to 10" and the like: what a value may be. */
+void field_allowed(const struct field *field, struct text *out);
+
+/* Appends "WHERE: found …; allowed: …" when the value is wrong.  Null is wrong too.  Returns the
+ * number of problems. */
+int field_check(const struct field *field, const cJSON *value, const char *where, struct error *e);
+
+/* Appends a line to e for every problem of what is there: unknown fields (with the nearest known
+ * one), wrong types, values out of range.  Paths are shown after `where`, which is "" or ends in a
+ * dot.  Null counts as absent.  Returns the number of problems. */
 int fields_check(const struct field_table *table, const cJSON *object, const char *where,
                  struct error *e);
 
-/* The same for one value, shown as `where`.  Null is a value here, and wrong. */
-int field_check(const struct field *field, const cJSON *value, const char *where, struct error *e);
-
-/* Appends "WHERE: unknown field; did you mean …?" for a path that no row has. */
-void field_unknown(const struct field_table *table, const char *path, const char *where,
-                   struct error *e);
+/* The same for what is not there and has no default. */
+int fields_check_missing(const struct field_table *table, const cJSON *object, const char *where,
+                         struct error *e);
 
 /* The default as a value, or null when the field has none. */
 cJSON *field_default(const struct field *field);
@@ -75,6 +81,7 @@ void fields_release(const struct field_table *table, void *target);
 /* Path, type and range, default, meaning: as `trawl help trial` prints it. */
 void fields_help(const struct field_table *table, struct text *out);
 
-/* JSON Schema, draft 2020-12. */
+/* JSON Schema, draft 2020-12.  $defs.fields has everything but which fields are required, for
+ * sweeps, whose space may give those. */
 cJSON *fields_json_schema(const struct field_table *table, const char *title);
 #endif

@@ -22,20 +22,27 @@ int trial_spec_parse(const cJSON *trial, struct trial_spec *spec, struct error *
 void trial_spec_release(struct trial_spec *spec);
 
 /* Appends every problem to e, with `where` ("trial." or "") in front of each path; returns how
- * many. */
+ * many.  trial_check_values looks at the fields that are there, trial_check_whole at a trial whose
+ * values are right: what is missing, rules between fields, and the parent that it makes. */
 int trial_check(const cJSON *trial, const char *where, struct error *e);
+int trial_check_values(const cJSON *trial, const char *where, struct error *e);
+int trial_check_whole(const cJSON *trial, const char *where, struct error *e);
 
 /* Fills in every default, in place; removes nulls; 32 weight bits become 0.  For checked trials. */
 void trial_fill(cJSON *trial);
 
 /* SHA-256 of the canonical form: identity fields other than their default, and TRIAL_SEMANTICS.
- * start_from.change counts as the identity of the trial that it makes; the quant section not at all
- * at full precision.  Takes filled and unfilled trials alike, which have passed trial_check. */
+ * start_from.change counts as start_from.trial with the identity of the trial that it makes; the
+ * quant section not at all at full precision.  Takes filled and unfilled trials alike, which have
+ * passed trial_check. */
 void trial_identity(const cJSON *trial, char hex[SHA256_HEX]);
 
+/* What trial_identity digests, for people to look at: {"data.name": "cifar10", …}. */
+cJSON *trial_identity_form(const cJSON *trial);
+
 /* The trial that must come first: this one without its start_from, patched with start_from.change,
- * filled (it may have a start_from of its own, out of the patch).  Null with an empty e when there
- * is no change, null with a message when the patched trial is not valid.  The caller's to delete.
- * data.digest is dropped when the patch changes which data it is. */
-cJSON *trial_parent(const cJSON *trial, struct error *e);
+ * filled (it may have a start_from of its own, out of the patch); null when there is no change.
+ * For checked trials.  The caller's to delete.  data.digest is dropped when the patch changes which
+ * data it is. */
+cJSON *trial_parent(const cJSON *trial);
 #endif

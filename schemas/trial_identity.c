@@ -1,0 +1,57 @@
+/* The identity of a trial: the digest of what decides its result, and of nothing else. */
+#include "schemas/trial_spec.h"
+#include <stdlib.h>
+#include <string.h>
+
+static bool same_value(const cJSON *a, const cJSON *b)
+{
+	char *left = json_canonical(a), *right = json_canonical(b);
+	bool same = strcmp(left, right) == 0;
+
+	free(left);
+	free(right);
+	return same;
+}
+
+/* At full precision it does not matter how weights would be quantized. */
+static bool matters(const struct field *field, const cJSON *filled)
+{
+	bool quantized = json_at(filled, "quant.weight_bits")->valuedouble != 0;
+
+	return (field->flags & IDENTITY) && (quantized || strncmp(field->path, "quant.", 6) != 0);
+}
+
+cJSON *trial_identity_form(const cJSON *trial)
+{
+	cJSON *filled = cJSON_Duplicate(trial, true), *form = cJSON_CreateObject();
+	char hex[SHA256_HEX];
+
+	trial_fill(filled);
+	for (size_t i = 0; i < trial_fields.count; i++) {
+		const struct field *field = trial_fields.rows + i;
+		const cJSON *value = json_at(filled, field->path);
+		cJSON *initial = field_default(field);
+		if (value && matters(field, filled) && !(initial && same_value(value, initial)))
+			cJSON_AddItemToObject(form, field->path, cJSON_Duplicate(value, true));
+		cJSON_Delete(initial);
+	}
+	cJSON *parent = trial_parent(filled);
+	if (parent) {
+		trial_identity(parent, hex);
+		cJSON_AddStringToObject(form, "start_from.trial", hex);
+	}
+	cJSON_AddNumberToObject(form, "semantics", TRIAL_SEMANTICS);
+	cJSON_Delete(parent);
+	cJSON_Delete(filled);
+	return form;
+}
+
+void trial_identity(const cJSON *trial, char hex[SHA256_HEX])
+{
+	cJSON *form = trial_identity_form(trial);
+	char *text = json_canonical(form);
+
+	sha256_hex(text, strlen(text), hex);
+	free(text);
+	cJSON_Delete(form);
+}

@@ -1,0 +1,167 @@
+/* Trials: what the table cannot say (rules between fields), and the parent of a staged trial. */
+#include "schemas/trial_spec.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct field rows[] = {
+#define FIELD(...) FIELD_ROW(struct trial_spec, __VA_ARGS__)
+#include "schemas/trial_fields.def"
+#undef FIELD
+};
+const struct field_table trial_fields = {"trial", rows, sizeof rows / sizeof *rows};
+
+static bool is_hex64(const char *s)
+{
+	return strlen(s) == 64 && strspn(s, "0123456789abcdef") == 64;
+}
+
+static bool power_of_two(int64_t n)
+{
+	return n > 0 && (n & (n - 1)) == 0;
+}
+
+static bool rises(const cJSON *list)
+{
+	for (const cJSON *x = list ? list->child : NULL; x && x->next; x = x->next)
+		if (x->next->valuedouble <= x->valuedouble)
+			return false;
+	return true;
+}
+
+static bool is_rgb(const cJSON *list)
+{
+	return !list || cJSON_GetArraySize(list) == 3;
+}
+
+static int start_count(const struct trial_spec *s)
+{
+	return !!s->start_from_file + !!s->start_from_trial + !!s->start_from_change;
+}
+
+/* What must hold between fields; each rule shown at the path that most likely needs changing. */
+static int check_rules(const struct trial_spec *s, const cJSON *filled, const char *where,
+                       struct error *e)
+{
+	const struct {
+		bool holds;
+		const char *path, *allowed;
+	} rules[] = {
+	        {power_of_two(s->train_shards), "train.shards", "a power of two"},
+	        {power_of_two(s->resources_ranks), "resources.ranks", "a power of two"},
+	        {s->resources_ranks <= s->train_shards, "resources.ranks",
+	         "at most train.shards, since every rank computes at least one shard"},
+	        {s->train_batch >= s->train_shards, "train.batch", "at least train.shards"},
+	        {is_rgb(s->data_mean), "data.mean", "three numbers: red, green, blue"},
+	        {is_rgb(s->data_std), "data.std", "three numbers: red, green, blue"},
+	        {rises(s->train_milestones), "train.milestones", "rising epochs"},
+	        {strcmp(s->data_name, "folder") != 0 || s->data_path, "data.path",
+	         "the folder or archive of images, which data set folder needs"},
+	        {start_count(s) <= 1, "start_from", "exactly one of file, trial, change"},
+	        {!s->start_from_trial || is_hex64(s->start_from_trial), "start_from.trial",
+	         "a trial's identity, 64 hex digits (trawl show prints it)"},
+	        {!s->start_from_digest || is_hex64(s->start_from_digest), "start_from.digest",
+	         "a SHA-256, 64 hex digits"},
+	        {!s->start_from_digest || s->start_from_file, "start_from.digest",
+	         "only beside start_from.file"},
+	};
+	int problems = 0;
+
+	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+		if (rules[i].holds)
+			continue;
+		const cJSON *value = json_at(filled, rules[i].path);
+		char *found = value ? json_print(value, false) : xstrdup("nothing");
+		error_append(e, "%s%s: found %s; allowed: %s", where, rules[i].path, found,
+		             rules[i].allowed);
+		free(found);
+		problems++;
+	}
+	return problems;
+}
+
+int trial_check_values(const cJSON *trial, const char *where, struct error *e)
+{
+	int problems = fields_check(&trial_fields, trial, where, e);
+	const cJSON *change = json_at(trial, "start_from.change");
+
+	if (!cJSON_IsObject(change))
+		return problems;
+	char *inner = xformat("%sstart_from.change.", where);
+	problems += trial_check_values(change, inner, e);
+	free(inner);
+	return problems;
+}
+
+int trial_check_whole(const cJSON *trial, const char *where, struct error *e)
+{
+	struct trial_spec spec = {0};
+	int problems = fields_check_missing(&trial_fields, trial, where, e);
+
+	if (problems)
+		return problems;
+	cJSON *filled = cJSON_Duplicate(trial, true);
+	trial_fill(filled);
+	fields_load(&trial_fields, filled, &spec);
+	problems = check_rules(&spec, filled, where, e);
+	trial_spec_release(&spec);
+	cJSON *parent = problems ? NULL : trial_parent(filled);
+	if (parent) {
+		char *inner = xformat("%sstart_from.change: so patched, ", where);
+		problems += trial_check_whole(parent, inner, e);
+		free(inner);
+	}
+	cJSON_Delete(parent);
+	cJSON_Delete(filled);
+	return problems;
+}
+
+int trial_check(const cJSON *trial, const char *where, struct error *e)
+{
+	int problems = trial_check_values(trial, where, e);
+
+	return problems ? problems : trial_check_whole(trial, where, e);
+}
+
+void trial_fill(cJSON *trial)
+{
+	fields_fill(&trial_fields, trial);
+	if (json_at(trial, "quant.weight_bits")->valuedouble == 32)
+		json_put(trial, "quant.weight_bits", cJSON_CreateNumber(0));
+}
+
+int trial_spec_parse(const cJSON *trial, struct trial_spec *spec, struct error *e)
+{
+	struct error problems = {{0}};
+
+	*spec = (struct trial_spec){0};
+	if (trial_check(trial, "", &problems))
+		return error_set(e, "%s", problems.text);
+	cJSON *filled = cJSON_Duplicate(trial, true);
+	trial_fill(filled);
+	fields_load(&trial_fields, filled, spec);
+	cJSON_Delete(filled);
+	return 0;
+}
+
+void trial_spec_release(struct trial_spec *spec)
+{
+	fields_release(&trial_fields, spec);
+}
+
+cJSON *trial_parent(const cJSON *trial)
+{
+	const cJSON *change = json_at(trial, "start_from.change");
+	bool other_data = json_at(change, "data.name") || json_at(change, "data.path") ||
+	                  cJSON_IsNull(json_at(change, "data"));
+
+	if (!cJSON_IsObject(change))
+		return NULL;
+	cJSON *parent = cJSON_Duplicate(trial, true);
+	json_put(parent, "start_from", NULL);
+	if (other_data)
+		json_put(parent, "data.digest", NULL);
+	parent = json_merge_patch(parent, change);
+	trial_fill(parent);
+	return parent;
+}
