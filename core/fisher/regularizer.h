@@ -3,13 +3,13 @@
 #define FISHER_REGULARIZER_H
 #include "core/models/model.h"
 
-/* R = sum over parameters |dL/dQ(W)|^2 (methods.md A6): a scalar on the tape that can be
+/* R = sum over trainable parameters |dL/dQ(W)|^2 (methods.md A6): a scalar on the tape that can be
  * differentiated.  loss is a scalar that depends on f->used. */
 struct tensor *fisher_regularizer(struct forward *f, struct tensor *loss);
 
 /* Gradients of loss + lambda R with respect to the raw parameters f->raw, into out[] (tape tensors,
- * one per parameter).  Consumes the tape.  *regularizer (may be null) gets R; with lambda 0, R is
- * not computed and reads 0. */
+ * one per parameter; null where it is not trainable).  Consumes the tape.  *regularizer (may be
+ * null) gets R; with lambda 0, R is not computed and reads 0. */
 void loss_gradient(struct forward *f, struct tensor *loss, double lambda, struct tensor **out,
                    double *regularizer);
 

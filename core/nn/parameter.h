@@ -18,6 +18,7 @@ struct parameter {
 	char *name; /* as in public checkpoints: "layer1.0.conv1.weight" */
 	enum parameter_role role;
 	struct tensor *value; /* outside any tape; the training loop writes it between steps */
+	bool trainable;       /* false: frozen, has no gradient; starts true */
 	int64_t fan_in;       /* of a bias: inputs of its layer; else 0 */
 	int64_t macs;         /* multiply-accumulates for one image that use this weight; else 0 */
 };

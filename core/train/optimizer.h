@@ -40,8 +40,9 @@ int optimizer_init(struct optimizer *o, const struct optimizer_settings *s,
                    struct parameter_set *parameters, struct error *e);
 void optimizer_release(struct optimizer *o);
 
-/* One update with gradient[i] of parameter i (same type and shape; only read) at learning rate
- * `rate`.  Sums in one fixed order.  Returns the total norm of the gradients before clipping. */
+/* One update with gradient[i] of parameter i (same type and shape, only read; null: parameter i
+ * stays) at learning rate `rate`.  Sums in one fixed order.  Returns the total norm of the
+ * gradients before clipping. */
 double optimizer_step(struct optimizer *o, struct tensor *const gradient[], double rate);
 
 /* State for checkpoints: tensor `index` of 0 … count-1 and its name,

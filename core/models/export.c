@@ -1,0 +1,82 @@
+/* The quantized model in a file: integer codes, scales, and what stayed at full precision. */
+#include "core/base/json.h"
+#include "core/base/text.h"
+#include "core/models/cost.h"
+#include "core/models/weights.h"
+#include <stdlib.h>
+
+/* Values that the writer borrows until it has written. */
+struct borrowed {
+	void **item;
+	int count;
+};
+
+static void *lend(struct borrowed *b, size_t bytes)
+{
+	b->item = xrealloc(b->item, (size_t)(b->count + 1) * sizeof(*b->item));
+	return b->item[b->count++] = xmalloc(bytes);
+}
+
+static void put_named(struct safetensors_writer *w, const char *name, const char *suffix,
+                      const char *type, struct shape shape, const void *values)
+{
+	char *full = xformat("%s%s", name, suffix);
+
+	safetensors_put(w, full, type, shape, values);
+	free(full);
+}
+
+static void put_codes(struct safetensors_writer *w, const struct quantization *q,
+                      const struct parameter *p, int bits, struct borrowed *b)
+{
+	int64_t scales = q->per_channel ? p->value->shape.d[0] : 1;
+	int8_t *code = lend(b, (size_t)shape_count(p->value->shape));
+	float *scale = lend(b, (size_t)scales * sizeof(*scale));
+
+	quantizer_codes(q->quantizer, p->value, bits, q->per_channel, code, scale);
+	put_named(w, p->name, ".codes", "I8", p->value->shape, code);
+	put_named(w, p->name, ".scale", "F32", SHAPE(scales), scale);
+}
+
+static void put_metadata(struct safetensors_writer *w, const struct model *m,
+                         const struct quantization *q, cJSON *bits)
+{
+	char *text = json_canonical(bits), *bytes = xformat("%lld", (long long)model_bytes(m, q));
+
+	safetensors_put_metadata(w, "model", m->config.name);
+	safetensors_put_metadata(w, "granularity", q && q->per_channel ? "channel" : "tensor");
+	safetensors_put_metadata(w, "bits", text);
+	safetensors_put_metadata(w, "model_bytes", bytes);
+	free(text);
+	free(bytes);
+}
+
+int model_export(const struct model *m, const struct quantization *q, const char *path,
+                 struct error *e)
+{
+	struct safetensors_writer *w = safetensors_writer_new();
+	struct borrowed b = {0};
+	cJSON *bits = cJSON_CreateObject();
+	int result;
+
+	for (int i = 0; i < m->parameters.count; i++) {
+		const struct parameter *p = &m->parameters.item[i];
+
+		if (q && q->bits[i]) {
+			cJSON_AddNumberToObject(bits, p->name, q->bits[i]);
+			put_codes(w, q, p, q->bits[i], &b);
+		} else {
+			safetensors_put_tensor(w, p->name, p->value);
+		}
+	}
+	for (int i = 0; i < m->buffers.count; i++)
+		safetensors_put_tensor(w, m->buffers.item[i].name, m->buffers.item[i].value);
+	put_metadata(w, m, q, bits);
+	result = safetensors_write(w, path, e);
+	safetensors_writer_free(w);
+	cJSON_Delete(bits);
+	for (int i = 0; i < b.count; i++)
+		free(b.item[i]);
+	free(b.item);
+	return result;
+}

@@ -1,0 +1,120 @@
+/* The table of models, and what all of them share. */
+#include "core/models/model.h"
+#include "core/base/text.h"
+#include "core/models/resnet.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define CIFAR(model, n)                                                                         \
+	{                                                                                       \
+		.name = model, .stages = 3, .blocks = {n, n, n}, .width = 16,                   \
+		.shortcut = SHORTCUT_PAD, .shortcut_name = "shortcut", .linear_name = "linear", \
+		.channels = 3, .image_px = 32, .norm_eps = 1e-5, .norm_momentum = 0.1           \
+	}
+#define WIDE(model, ...)                                                              \
+	{                                                                             \
+		.name = model, .stages = 4, .blocks = {__VA_ARGS__}, .width = 64,     \
+		.shortcut = SHORTCUT_PROJECTION, .shortcut_name = "downsample",       \
+		.linear_name = "fc", .channels = 3, .image_px = 32, .norm_eps = 1e-5, \
+		.norm_momentum = 0.1                                                  \
+	}
+const struct model_row model_rows[] = {
+        {"resnet20", "He et al. for CIFAR: 16, 32, 64 channels, 0.27 M weights",
+         CIFAR("resnet20", 3)},
+        {"resnet32", "the same, 32 layers, 0.46 M weights", CIFAR("resnet32", 5)},
+        {"resnet44", "the same, 44 layers, 0.66 M weights", CIFAR("resnet44", 7)},
+        {"resnet56", "the same, 56 layers, 0.85 M weights", CIFAR("resnet56", 9)},
+        {"resnet18", "64 to 512 channels, 3x3 stem, 11.2 M weights", WIDE("resnet18", 2, 2, 2, 2)},
+        {"resnet34", "the same, 34 layers, 21.3 M weights", WIDE("resnet34", 3, 4, 6, 3)},
+};
+const int model_row_count = sizeof(model_rows) / sizeof(*model_rows);
+
+static int unknown_model(const char *name, struct error *e)
+{
+	struct text known = {0};
+
+	for (int i = 0; i < model_row_count; i++)
+		text_add(&known, "%s%s", i ? ", " : "", model_rows[i].name);
+	error_set(e, "unknown model \"%s\"; known: %s", name, known.data);
+	text_release(&known);
+	return -1;
+}
+
+static int shortcut_named(struct model_config *c, const char *shortcut, struct error *e)
+{
+	if (!shortcut || strcmp(shortcut, "auto") == 0)
+		return 0;
+	if (strcmp(shortcut, "A") != 0 && strcmp(shortcut, "B") != 0)
+		return error_set(e, "unknown shortcut \"%s\"; known: A, B, auto", shortcut);
+	c->shortcut = shortcut[0] == 'A' ? SHORTCUT_PAD : SHORTCUT_PROJECTION;
+	return 0;
+}
+
+int model_config_named(struct model_config *c, const char *name, int classes, const char *shortcut,
+                       struct error *e)
+{
+	for (int i = 0; i < model_row_count; i++) {
+		if (strcmp(model_rows[i].name, name) != 0)
+			continue;
+		*c = model_rows[i].config;
+		c->classes = classes;
+		return shortcut_named(c, shortcut, e);
+	}
+	return unknown_model(name, e);
+}
+
+struct model *model_new(const struct model_config *c, enum dtype type)
+{
+	assert(c->stages >= 1 && c->stages <= MODEL_STAGES && c->width >= 1 && c->classes >= 1);
+	struct model *m = xcalloc(1, sizeof(*m));
+	struct builder b = {&m->parameters, &m->buffers, type,
+	                    c->norm_eps,    c->image_px, c->image_px};
+
+	m->config = *c;
+	m->net = resnet_new(c, &b);
+	return m;
+}
+
+void model_free(struct model *m)
+{
+	if (!m)
+		return;
+	resnet_free(m->net);
+	parameter_release(&m->parameters);
+	parameter_release(&m->buffers);
+	free(m);
+}
+
+void model_begin(struct forward *f, struct tape *t, const struct model *m, enum forward_mode mode,
+                 const struct quantization *q)
+{
+	forward_init(f, t, &m->parameters, &m->buffers, mode, q);
+}
+
+struct tensor *model_forward(const struct model *m, struct forward *f, struct tensor *images)
+{
+	assert(images->shape.n == 4 && images->shape.d[1] == m->config.channels);
+	return resnet_forward(m->net, f, images);
+}
+
+static void move_towards(struct tensor *buffer, struct tensor *batch, double momentum)
+{
+	int64_t n = shape_count(buffer->shape);
+
+	assert(shape_equal(buffer->shape, batch->shape) && buffer->type == batch->type);
+	for (int64_t i = 0; i < n; i++) {
+		double value =
+		        (1 - momentum) * tensor_at(buffer, i) + momentum * tensor_at(batch, i);
+
+		if (buffer->type == F64)
+			((double *)tensor_write(buffer))[i] = value;
+		else
+			((float *)tensor_write(buffer))[i] = (float)value;
+	}
+}
+
+void model_update_statistics(struct model *m, struct tensor *const statistics[])
+{
+	for (int i = 0; i < m->buffers.count; i++)
+		move_towards(m->buffers.item[i].value, statistics[i], m->config.norm_momentum);
+}

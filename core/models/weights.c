@@ -1,0 +1,201 @@
+/* Reading weights into a model, with every mismatch in one message, and saving them. */
+#include "core/models/weights.h"
+#include "core/base/text.h"
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Tensors that a file may hold beside the model's. */
+static const char *const passed_over[] = {"*.num_batches_tracked", "optimizer.*", "trawl.*"};
+
+/* A tensor of the model and where its values are: as they are, or as codes and scales. */
+struct source {
+	const struct safetensor *plain, *codes, *scale;
+};
+
+enum { MISSING, EXTRA, MISSHAPEN, PROBLEMS };
+struct problems {
+	struct text list[PROBLEMS];
+	int count[PROBLEMS];
+};
+
+enum { LISTED = 8 }; /* of each kind; the rest is counted */
+
+static void problem_add(struct problems *p, int kind, const char *name)
+{
+	if (p->count[kind]++ < LISTED)
+		text_add(&p->list[kind], "%s%s", p->list[kind].length ? ", " : "", name);
+}
+
+static void problem_release(struct problems *p)
+{
+	for (int i = 0; i < PROBLEMS; i++)
+		text_release(&p->list[i]);
+}
+
+static int problem_report(const struct problems *p, const struct model *m, const char *path,
+                          struct error *e)
+{
+	static const char *const title[PROBLEMS] = {"missing", "extra", "misshapen"};
+	struct text line = {0};
+
+	for (int i = 0; i < PROBLEMS; i++) {
+		if (p->count[i] == 0)
+			continue;
+		text_add(&line, "%s %d %s: %s", line.length ? ";" : "", p->count[i], title[i],
+		         p->list[i].data);
+		if (p->count[i] > LISTED)
+			text_add(&line, ", and %d more", p->count[i] - LISTED);
+	}
+	if (!line.length)
+		return 0;
+	error_set(e, "%s does not fit model %s (%d classes):%s", path, m->config.name,
+	          m->config.classes, line.data);
+	text_release(&line);
+	return -1;
+}
+
+static const struct safetensor *find_with(const struct safetensors *f, const char *name,
+                                          const char *suffix)
+{
+	char *full = xformat("%s%s", name, suffix);
+	const struct safetensor *s = safetensors_find(f, full);
+
+	free(full);
+	return s;
+}
+
+static char *shape_text(struct shape s)
+{
+	struct text t = {0};
+
+	text_add(&t, "(");
+	for (int i = 0; i < s.n; i++)
+		text_add(&t, "%s%lld", i ? "," : "", (long long)s.d[i]);
+	text_add(&t, ")");
+	return text_take(&t);
+}
+
+static void report_shape(struct problems *p, const char *name, struct shape found,
+                         struct shape expected)
+{
+	char *a = shape_text(found), *b = shape_text(expected);
+	char *line = xformat("%s %s instead of %s", name, a, b);
+
+	problem_add(p, MISSHAPEN, line);
+	free(line);
+	free(a);
+	free(b);
+}
+
+static bool scale_fits(const struct safetensor *scale, struct shape weight)
+{
+	return scale->count == 1 || (scale->shape.n == 1 && scale->shape.d[0] == weight.d[0]);
+}
+
+static struct source find_source(const struct safetensors *f, const struct parameter *p,
+                                 struct problems *problems)
+{
+	struct source s = {.plain = safetensors_find(f, p->name)};
+	const struct safetensor *values = s.plain;
+
+	if (!s.plain) {
+		s.codes = find_with(f, p->name, ".codes");
+		s.scale = find_with(f, p->name, ".scale");
+		values = s.codes;
+	}
+	if (!values || (s.codes && !s.scale))
+		problem_add(problems, MISSING, p->name);
+	else if (!shape_equal(values->shape, p->value->shape))
+		report_shape(problems, p->name, values->shape, p->value->shape);
+	else if (s.codes && !scale_fits(s.scale, p->value->shape))
+		report_shape(problems, s.scale->name, s.scale->shape, SHAPE(values->shape.d[0]));
+	return s;
+}
+
+static bool belongs(const struct source *source, int count, const struct safetensor *s)
+{
+	for (int i = 0; i < count; i++)
+		if (s == source[i].plain || s == source[i].codes || s == source[i].scale)
+			return true;
+	for (size_t i = 0; i < sizeof(passed_over) / sizeof(*passed_over); i++)
+		if (fnmatch(passed_over[i], s->name, 0) == 0)
+			return true;
+	return false;
+}
+
+/* Codes times scales, in float as quantizers compute them. */
+static struct tensor *dequantized(const struct source *s, struct shape shape)
+{
+	struct tensor *t = tensor_new(F32, shape);
+	int64_t row = s->codes->count / s->scale->count;
+	float *out = tensor_write(t);
+
+	for (int64_t i = 0; i < s->codes->count; i++)
+		out[i] =
+		        (float)safetensor_at(s->scale, i / row) * (float)safetensor_at(s->codes, i);
+	return t;
+}
+
+static int read_source(const struct source *s, struct tensor *value, struct error *e)
+{
+	struct tensor *t;
+
+	if (s->plain)
+		return safetensor_read(s->plain, value, e);
+	t = dequantized(s, value->shape);
+	for (int64_t i = 0; i < s->codes->count; i++) {
+		if (value->type == F64)
+			((double *)tensor_write(value))[i] = tensor_f32(t)[i];
+		else
+			((float *)tensor_write(value))[i] = tensor_f32(t)[i];
+	}
+	tensor_free(t);
+	return 0;
+}
+
+static struct parameter *item_at(struct model *m, int i)
+{
+	int parameters = m->parameters.count;
+
+	return i < parameters ? &m->parameters.item[i] : &m->buffers.item[i - parameters];
+}
+
+int model_load_from(struct model *m, const struct safetensors *file, struct error *e)
+{
+	int count = m->parameters.count + m->buffers.count, bad;
+	struct source *source = xcalloc((size_t)count, sizeof(*source));
+	struct problems problems = {0};
+
+	for (int i = 0; i < count; i++)
+		source[i] = find_source(file, item_at(m, i), &problems);
+	for (int i = 0; i < safetensors_count(file); i++)
+		if (!belongs(source, count, safetensors_item(file, i)))
+			problem_add(&problems, EXTRA, safetensors_item(file, i)->name);
+	bad = problem_report(&problems, m, safetensors_path(file), e);
+	for (int i = 0; i < count && !bad; i++)
+		bad = read_source(&source[i], item_at(m, i)->value, e);
+	problem_release(&problems);
+	free(source);
+	return bad;
+}
+
+int model_load(struct model *m, const char *path, struct error *e)
+{
+	struct safetensors *file = safetensors_open(path, e);
+	int result;
+
+	if (!file)
+		return -1;
+	result = model_load_from(m, file, e);
+	safetensors_close(file);
+	return result;
+}
+
+void model_save(const struct model *m, struct safetensors_writer *w)
+{
+	for (int i = 0; i < m->parameters.count; i++)
+		safetensors_put_tensor(w, m->parameters.item[i].name, m->parameters.item[i].value);
+	for (int i = 0; i < m->buffers.count; i++)
+		safetensors_put_tensor(w, m->buffers.item[i].name, m->buffers.item[i].value);
+}

@@ -1,0 +1,43 @@
+/* Puts parameters on a tape, quantized, for one pass through a model. */
+#include "core/nn/forward.h"
+#include "core/base/text.h"
+#include <stdlib.h>
+
+static struct tensor *used_tensor(struct forward *f, const struct quantization *q, int i)
+{
+	if (!q || q->bits[i] == 0)
+		return f->raw[i];
+	return quantizer_apply(q->quantizer, f->tape, f->raw[i], q->bits[i], q->per_channel);
+}
+
+void forward_init(struct forward *f, struct tape *t, const struct parameter_set *parameters,
+                  const struct parameter_set *buffers, enum forward_mode mode,
+                  const struct quantization *q)
+{
+	size_t count = (size_t)parameters->count;
+
+	assert(!q || q->count == parameters->count);
+	*f = (struct forward){
+	        .tape = t,
+	        .mode = mode,
+	        .parameters = parameters,
+	        .buffers = buffers,
+	        .raw = xcalloc(count, sizeof(*f->raw)),
+	        .used = xcalloc(count, sizeof(*f->used)),
+	        .statistics = xcalloc((size_t)buffers->count, sizeof(*f->statistics)),
+	};
+	for (int i = 0; i < parameters->count; i++) {
+		f->raw[i] = tape_leaf(t, parameters->item[i].value);
+		f->used[i] = used_tensor(f, q, i);
+	}
+}
+
+void forward_release(struct forward *f)
+{
+	for (int i = 0; f->statistics && i < f->buffers->count; i++)
+		tensor_free(f->statistics[i]);
+	free(f->statistics);
+	free(f->raw);
+	free(f->used);
+	*f = (struct forward){0};
+}

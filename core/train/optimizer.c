@@ -1,0 +1,184 @@
+/* Optimizers: a table of update rules, and the loop that applies one to all parameters. */
+#include "core/train/optimizer.h"
+#include "core/base/text.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct optimizer_settings optimizer_defaults = {
+        .kind = "sgd", .beta = {0.9, 0.999}, .eps = 1e-8};
+
+/* g' = g + decay w;  v = momentum v + g';  w -= rate (nesterov ? g' + momentum v : v). */
+static void update_sgd(const struct optimizer_settings *s, double rate, int64_t step, int n,
+                       double *w, const double *g, double *const slot[OPTIMIZER_SLOTS])
+{
+	double *v = slot[0];
+
+	for (int i = 0; i < n; i++) {
+		double d = g[i] + s->weight_decay * w[i];
+
+		v[i] = s->momentum * v[i] + d;
+		w[i] -= rate * (s->nesterov ? d + s->momentum * v[i] : v[i]);
+	}
+}
+
+/* Loshchilov & Hutter 2019, algorithm 2, in PyTorch's form: decay by rate * decay. */
+static void update_adamw(const struct optimizer_settings *s, double rate, int64_t step, int n,
+                         double *w, const double *g, double *const slot[OPTIMIZER_SLOTS])
+{
+	double *m = slot[0], *v = slot[1];
+	double unbias_m = 1 - pow(s->beta[0], (double)step);
+	double unbias_v = 1 - pow(s->beta[1], (double)step);
+
+	for (int i = 0; i < n; i++) {
+		w[i] -= rate * s->weight_decay * w[i];
+		m[i] = s->beta[0] * m[i] + (1 - s->beta[0]) * g[i];
+		v[i] = s->beta[1] * v[i] + (1 - s->beta[1]) * g[i] * g[i];
+		w[i] -= rate * (m[i] / unbias_m) / (sqrt(v[i] / unbias_v) + s->eps);
+	}
+}
+
+const struct optimizer_rule optimizer_rules[] = {
+        {"sgd",
+         "stochastic gradient descent: momentum, Nesterov, weight decay",
+         {"momentum"},
+         update_sgd},
+        {"adamw", "Adam with decoupled weight decay", {"exp_avg", "exp_avg_sq"}, update_adamw},
+};
+const int optimizer_rule_count = sizeof(optimizer_rules) / sizeof(*optimizer_rules);
+
+static const struct optimizer_rule *rule_named(const char *name)
+{
+	for (int i = 0; i < optimizer_rule_count; i++)
+		if (strcmp(optimizer_rules[i].name, name) == 0)
+			return &optimizer_rules[i];
+	return NULL;
+}
+
+int optimizer_init(struct optimizer *o, const struct optimizer_settings *s,
+                   struct parameter_set *parameters, struct error *e)
+{
+	*o = (struct optimizer){.settings = *s, .rule = rule_named(s->kind)};
+	if (!o->rule)
+		return error_set(e, "unknown optimizer \"%s\"", s->kind);
+	o->parameters = parameters;
+	for (int k = 0; k < OPTIMIZER_SLOTS && o->rule->slot[k]; k++) {
+		o->state[k] = xcalloc((size_t)parameters->count, sizeof(*o->state[k]));
+		for (int i = 0; i < parameters->count; i++) {
+			const struct tensor *value = parameters->item[i].value;
+			o->state[k][i] = tensor_zeros(value->type, value->shape);
+		}
+	}
+	return 0;
+}
+
+void optimizer_release(struct optimizer *o)
+{
+	for (int k = 0; k < OPTIMIZER_SLOTS && o->state[k]; k++) {
+		for (int i = 0; i < o->parameters->count; i++)
+			tensor_free(o->state[k][i]);
+		free(o->state[k]);
+	}
+	*o = (struct optimizer){0};
+}
+
+static void chunk_load(double *to, const void *values, enum dtype type, int64_t from, int n)
+{
+	for (int i = 0; i < n; i++)
+		to[i] = type == F64 ? ((const double *)values)[from + i]
+		                    : (double)((const float *)values)[from + i];
+}
+
+static void chunk_store(const double *from, void *values, enum dtype type, int64_t to, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (type == F64)
+			((double *)values)[to + i] = from[i];
+		else
+			((float *)values)[to + i] = (float)from[i];
+	}
+}
+
+/* Norm of all gradients together: sums of chunks, then of parameters, in order. */
+static double total_norm(const struct parameter_set *p, struct tensor *const gradient[])
+{
+	double total = 0, g[OPTIMIZER_CHUNK];
+
+	for (int i = 0; i < p->count; i++) {
+		if (!gradient[i])
+			continue;
+		int64_t count = shape_count(gradient[i]->shape);
+		const void *values = tensor_plain(gradient[i]);
+		double sum = 0;
+
+		for (int64_t at = 0; at < count; at += OPTIMIZER_CHUNK) {
+			int n = (int)(count - at < OPTIMIZER_CHUNK ? count - at : OPTIMIZER_CHUNK);
+
+			chunk_load(g, values, gradient[i]->type, at, n);
+			for (int j = 0; j < n; j++)
+				sum += g[j] * g[j];
+		}
+		total += sum;
+	}
+	return sqrt(total);
+}
+
+/* Elements at … at + n - 1 of parameter i. */
+static void update_chunk(struct optimizer *o, int i, struct tensor *gradient, double factor,
+                         double rate, int64_t at, int n)
+{
+	double w[OPTIMIZER_CHUNK], g[OPTIMIZER_CHUNK], s[OPTIMIZER_SLOTS][OPTIMIZER_CHUNK];
+	struct tensor *value = o->parameters->item[i].value;
+	void *written = tensor_write(value);
+
+	chunk_load(w, written, value->type, at, n);
+	chunk_load(g, tensor_plain(gradient), gradient->type, at, n);
+	for (int j = 0; j < n; j++)
+		g[j] *= factor;
+	for (int k = 0; k < OPTIMIZER_SLOTS && o->state[k]; k++)
+		chunk_load(s[k], tensor_plain(o->state[k][i]), value->type, at, n);
+	o->rule->update(&o->settings, rate, o->steps, n, w, g, (double *const[]){s[0], s[1]});
+	for (int k = 0; k < OPTIMIZER_SLOTS && o->state[k]; k++)
+		chunk_store(s[k], tensor_write(o->state[k][i]), value->type, at, n);
+	chunk_store(w, written, value->type, at, n);
+}
+
+double optimizer_step(struct optimizer *o, struct tensor *const gradient[], double rate)
+{
+	double norm = total_norm(o->parameters, gradient), factor = 1;
+
+	if (o->settings.clip_norm > 0)
+		factor = fmin(1, o->settings.clip_norm / (norm + 1e-6));
+	o->steps++;
+	for (int i = 0; i < o->parameters->count; i++) {
+		if (!gradient[i])
+			continue;
+		struct tensor *value = o->parameters->item[i].value;
+		int64_t count = shape_count(value->shape);
+
+		assert(shape_equal(value->shape, gradient[i]->shape));
+		for (int64_t at = 0; at < count; at += OPTIMIZER_CHUNK)
+			update_chunk(
+			        o, i, gradient[i], factor, rate, at,
+			        (int)(count - at < OPTIMIZER_CHUNK ? count - at : OPTIMIZER_CHUNK));
+	}
+	return norm;
+}
+
+int optimizer_state_count(const struct optimizer *o)
+{
+	int slots = 0;
+
+	while (slots < OPTIMIZER_SLOTS && o->state[slots])
+		slots++;
+	return slots * o->parameters->count;
+}
+
+struct tensor *optimizer_state(const struct optimizer *o, int index, char **name)
+{
+	int slot = index / o->parameters->count, i = index % o->parameters->count;
+
+	assert(index >= 0 && index < optimizer_state_count(o));
+	*name = xformat("optimizer.%s.%s", o->rule->slot[slot], o->parameters->item[i].name);
+	return o->state[slot][i];
+}
