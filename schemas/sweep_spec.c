@@ -1,0 +1,222 @@
+/* Sweeps: checked with every problem in one go, and turned into trials. */
+#include "schemas/sweep_spec.h"
+#include "schemas/trial_spec.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct field rows[] = {
+#define FIELD(...) FIELD_ROW(struct sweep_spec, __VA_ARGS__)
+#include "schemas/sweep_fields.def"
+#undef FIELD
+};
+const struct field_table sweep_fields = {"sweep", rows, sizeof rows / sizeof *rows};
+
+static int check_name(const cJSON *name, struct error *e)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_-";
+	const char *s = cJSON_IsString(name) ? name->valuestring : "x";
+
+	if (s[0] && strlen(s) <= SWEEP_NAME_MAX && strspn(s, letters) == strlen(s))
+		return 0;
+	error_append(e, "name: found \"%.80s\"; allowed: 1 to %d of a-z 0-9 _ -", s,
+	             SWEEP_NAME_MAX);
+	return 1;
+}
+
+static int check_goal(const cJSON *goal, int index, struct error *e)
+{
+	const char *metric = json_text(goal, "metric", "");
+	const char *direction = json_text(goal, "goal", "");
+	bool fine = metric[0] && (strcmp(direction, "max") == 0 || strcmp(direction, "min") == 0);
+
+	if (fine && cJSON_GetArraySize(goal) == 2)
+		return 0;
+	char *found = json_print(goal, false);
+	error_append(e,
+	             "objective[%d]: found %.80s; allowed: {\"metric\": NAME, \"goal\": \"max\" or "
+	             "\"min\"}",
+	             index, found);
+	free(found);
+	return 1;
+}
+
+static int check_objective(const cJSON *objective, struct error *e)
+{
+	int problems = 0, index = 0;
+	const cJSON *goal = NULL;
+
+	if (cJSON_IsArray(objective) && !objective->child) {
+		error_append(e, "objective: found []; allowed: at least one metric with its goal");
+		return 1;
+	}
+	if (cJSON_IsArray(objective))
+		cJSON_ArrayForEach (goal, objective)
+			problems += check_goal(goal, index++, e);
+	return problems;
+}
+
+static int check_search(const cJSON *sweep, struct error *e)
+{
+	const cJSON *search = json_at(sweep, "search");
+	bool random = strcmp(json_text(search, "kind", ""), "random") == 0;
+
+	if (!random || json_int(search, "trials", 0) > 0)
+		return 0;
+	error_append(e, "search.trials: missing; allowed: how many trials random search draws");
+	return 1;
+}
+
+/* Each axis by itself, and a list of them in spec for the sweep that is right. */
+static int parse_space(const cJSON *space, bool grid, struct sweep_spec *spec, struct error *e)
+{
+	int problems = 0;
+	const cJSON *member = NULL;
+
+	if (!cJSON_IsObject(space))
+		return 0;
+	spec->axes = xcalloc((size_t)cJSON_GetArraySize(space) + 1, sizeof *spec->axes);
+	spec->axis_count = 0;
+	cJSON_ArrayForEach (member, space)
+		problems += sweep_axis_parse(member, grid, spec->axes + spec->axis_count++, e);
+	return problems;
+}
+
+static int check_count(const struct sweep_spec *spec, struct error *e)
+{
+	if (sweep_count(spec) <= SWEEP_TRIALS_MAX)
+		return 0;
+	error_append(e, "space: more than %d combinations; fewer values, or search.kind random",
+	             SWEEP_TRIALS_MAX);
+	return 1;
+}
+
+/* Everything that can be said field by field. */
+static int check_fields(const cJSON *sweep, struct error *e)
+{
+	const cJSON *trial = json_at(sweep, "trial"), *space = json_at(sweep, "space");
+	bool grid = strcmp(json_text(json_at(sweep, "search"), "kind", "grid"), "grid") == 0;
+	struct sweep_spec axes = {0};
+	int problems = fields_check(&sweep_fields, sweep, "", e);
+
+	problems += fields_check_missing(&sweep_fields, sweep, "", e);
+	problems += check_name(json_at(sweep, "name"), e);
+	if (cJSON_IsObject(trial))
+		problems += trial_check_values(trial, "trial.", e);
+	problems += parse_space(space, grid, &axes, e);
+	problems += check_search(sweep, e);
+	problems += check_objective(json_at(sweep, "objective"), e);
+	free(axes.axes);
+	return problems;
+}
+
+int64_t sweep_count(const struct sweep_spec *spec)
+{
+	int64_t count = 1;
+
+	if (strcmp(spec->search_kind, "random") == 0)
+		return spec->search_trials;
+	for (int64_t i = 0; i < spec->axis_count && count <= SWEEP_TRIALS_MAX; i++)
+		count *= spec->axes[i].count;
+	return count;
+}
+
+cJSON *sweep_assignment(const struct sweep_spec *spec, int64_t number)
+{
+	bool random = strcmp(spec->search_kind, "random") == 0;
+	cJSON *assignment = cJSON_CreateObject();
+	int64_t below = random ? 0 : sweep_count(spec);
+
+	assert(number >= 0 && (random || number < below));
+	for (int64_t i = 0; i < spec->axis_count; i++) {
+		const struct sweep_axis *axis = spec->axes + i;
+		cJSON *value = NULL;
+		if (random) {
+			value = sweep_axis_draw(axis, spec->search_seed, number);
+		} else {
+			below /= axis->count;
+			value = sweep_axis_value(axis, number / below % axis->count);
+		}
+		cJSON_AddItemToObject(assignment, axis->field->path, value);
+	}
+	return assignment;
+}
+
+/* What the sweep says about all its trials, where this one does not say it itself. */
+static void put_common(const struct sweep_spec *spec, cJSON *trial)
+{
+	for (size_t i = 0; i < sweep_fields.count; i++) {
+		const struct field *field = rows + i;
+		const cJSON *own = json_at(trial, field->path);
+		if (!field_find(&trial_fields, field->path) || (own && !cJSON_IsNull(own)))
+			continue;
+		assert(field->type == FIELD_INTEGER);
+		int64_t value = *(const int64_t *)((const char *)spec + field->offset);
+		json_put(trial, field->path, cJSON_CreateNumber((double)value));
+	}
+}
+
+cJSON *sweep_trial(const struct sweep_spec *spec, int64_t number, struct error *e)
+{
+	struct error problems = {{0}};
+	cJSON *trial = cJSON_Duplicate(spec->trial, true);
+	cJSON *assignment = sweep_assignment(spec, number);
+	const cJSON *value = NULL;
+
+	cJSON_ArrayForEach (value, assignment)
+		json_put(trial, value->string, cJSON_Duplicate(value, true));
+	put_common(spec, trial);
+	if (trial_check_whole(trial, "trial.", &problems)) {
+		char *text = json_print(assignment, false);
+		error_set(e, "%s", problems.text);
+		if (spec->axis_count)
+			error_append(e, "(trial %lld: %s)", (long long)number, text);
+		free(text);
+		cJSON_Delete(trial);
+		trial = NULL;
+	} else {
+		trial_fill(trial);
+	}
+	cJSON_Delete(assignment);
+	return trial;
+}
+
+/* Rules between fields, for as many combinations as take no time to try. */
+static int check_trials(const struct sweep_spec *spec, struct error *e)
+{
+	enum { TRIED = 1000 };
+	int64_t count = sweep_count(spec);
+
+	for (int64_t number = 0; number < count && number < TRIED; number++) {
+		cJSON *trial = sweep_trial(spec, number, e);
+		if (!trial)
+			return 1;
+		cJSON_Delete(trial);
+	}
+	return 0;
+}
+
+int sweep_spec_parse(const cJSON *sweep, struct sweep_spec *spec, struct error *e)
+{
+	struct error problems = {{0}};
+
+	*spec = (struct sweep_spec){0};
+	if (check_fields(sweep, &problems))
+		return error_set(e, "%s", problems.text);
+	cJSON *filled = cJSON_Duplicate(sweep, true);
+	fields_fill(&sweep_fields, filled);
+	fields_load(&sweep_fields, filled, spec);
+	cJSON_Delete(filled);
+	bool grid = strcmp(spec->search_kind, "grid") == 0;
+	parse_space(spec->space, grid, spec, &problems);
+	if (check_count(spec, &problems) || check_trials(spec, &problems))
+		return error_set(e, "%s", problems.text);
+	return 0;
+}
+
+void sweep_spec_release(struct sweep_spec *spec)
+{
+	free(spec->axes);
+	spec->axes = NULL;
+	fields_release(&sweep_fields, spec);
+}
