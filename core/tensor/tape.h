@@ -76,6 +76,9 @@ void tape_rewind(struct tape *t, int mark, struct tensor **keep, int keep_count)
 /* Puts a tensor of the caller's on the tape, sharing its storage (both forms).  If the caller
  * writes it before the tape is rewound, tensor_write copies: the tape keeps the old values. */
 struct tensor *tape_leaf(struct tape *t, struct tensor *value);
+struct tensor *tape_adopt(struct tape *t, struct tensor *value); /* the same; the tape's to free */
+bool tape_has(const struct tape *t, const struct tensor *x);
+void tape_free_node(struct tape *t, int id); /* leaves a hole; nothing may read it any more */
 
 /* The general constructor; op.h wraps it with names, shapes and checks.  wanted: a bit per output.
  * While recording, inputs must be on the tape; with recording off they may be any tensors. */

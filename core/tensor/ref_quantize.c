@@ -1,0 +1,67 @@
+/* Reference kernels: symmetric uniform fake quantization. */
+#ifndef REAL
+#include "core/tensor/ref.h"
+#include <math.h>
+
+#define REAL    double
+#define NAME(f) f##_f64
+#include "core/tensor/ref_quantize.c"
+#undef REAL
+#undef NAME
+#define REAL    float
+#define NAME(f) f##_f32
+#include "core/tensor/ref_quantize.c"
+
+KERNEL(abs_max)
+KERNEL(fake_quantize)
+KERNEL(in_range)
+
+#else /* once per type */
+
+static void NAME(abs_max)(struct node *n)
+{
+	int64_t rows = n->out[0]->shape.d[0], length = shape_count(n->in[0]->shape) / rows;
+	const REAL *x = tensor_plain(n->in[0]);
+	REAL *y = tensor_new_plain(n->out[0]);
+
+	for (int64_t r = 0; r < rows; r++, x += length) {
+		REAL most = 0;
+		for (int64_t i = 0; i < length; i++) {
+			REAL size = x[i] < 0 ? -x[i] : x[i];
+			most = size > most ? size : most;
+		}
+		y[r] = most;
+	}
+}
+
+static void NAME(fake_quantize)(struct node *n)
+{
+	int64_t rows = n->in[1]->shape.d[0], length = shape_count(n->in[0]->shape) / rows;
+	const REAL top = (REAL)((1 << (n->attr.bits - 1)) - 1);
+	const REAL *w = tensor_plain(n->in[0]), *s = tensor_plain(n->in[1]);
+	REAL *y = tensor_new_plain(n->out[0]);
+
+	for (int64_t r = 0; r < rows; r++, w += length, y += length)
+		for (int64_t i = 0; i < length; i++) {
+			REAL code = s[r] > 0 ? (REAL)nearbyint((double)(w[i] / s[r])) : 0;
+			code = code > top ? top : code < -top ? -top : code;
+			y[i] = s[r] * code;
+		}
+}
+
+/* A row with s = 0 has the single code 0, which only w = 0 does not exceed. */
+static void NAME(in_range)(struct node *n)
+{
+	int64_t rows = n->in[1]->shape.d[0], length = shape_count(n->in[0]->shape) / rows;
+	const REAL top = (REAL)((1 << (n->attr.bits - 1)) - 1);
+	const REAL *w = tensor_plain(n->in[0]), *s = tensor_plain(n->in[1]);
+	REAL *y = tensor_new_plain(n->out[0]);
+
+	for (int64_t r = 0; r < rows; r++, w += length, y += length)
+		for (int64_t i = 0; i < length; i++) {
+			double code = s[r] > 0 ? nearbyint((double)(w[i] / s[r])) : 0;
+			bool inside = s[r] > 0 ? fabs(code) <= (double)top : w[i] == 0;
+			y[i] = inside;
+		}
+}
+#endif
