@@ -6,6 +6,7 @@
 #ifndef DATA_DATASET_H
 #define DATA_DATASET_H
 #include "core/base/error.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,7 +23,8 @@ struct dataset_request {
 	int64_t limit;
 	const char *cache; /* folder; default $XDG_CACHE_HOME/trawl/data, ~/.cache/trawl/data */
 	int64_t seed;      /* shapes: another seed, another data set */
-	int image_size_px; /* folder: width and height of the images; default 64 */
+	int image_size_px; /* folder: width and height of the images; default 32 */
+	bool flat; /* folder: source is this split alone, <class>/… without train/, test/ */
 };
 
 struct dataset {
