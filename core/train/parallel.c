@@ -73,10 +73,12 @@ void shard_samples(int64_t samples, int shards, int shard, int64_t *first, int64
  * every exchange would cost a time slice. */
 static void wait_for(MPI_Request *request, int count)
 {
+	MPI_Status status[2];
 	int done = 0;
 
+	assert(count <= 2);
 	for (int spin = 0; !done; spin++) {
-		MPI_Testall(count, request, &done, MPI_STATUSES_IGNORE);
+		MPI_Testall(count, request, &done, status);
 		if (spin > SPINS)
 			sched_yield();
 	}
