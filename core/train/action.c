@@ -1,0 +1,24 @@
+/* What a trial does, by the name of its action: one row each. */
+#include "core/train/action.h"
+#include "core/train/loop.h"
+#include <string.h>
+
+const struct action actions[] = {
+        {"train", "trains and evaluates; zero epochs evaluate only", train_run},
+};
+const int action_count = sizeof actions / sizeof *actions;
+
+enum outcome action_run(struct trainer *t, const cJSON *trial, const struct trial_spec *spec,
+                        const struct trial_files *files, const struct observer *observer,
+                        const struct parallel *p, struct error *e)
+{
+	enum outcome outcome = trainer_init(t, trial, spec, files, observer, p, e);
+
+	if (outcome != OUTCOME_DONE)
+		return outcome;
+	for (int i = 0; i < action_count; i++)
+		if (!strcmp(actions[i].name, spec->action))
+			return actions[i].run(t, e);
+	error_set(e, "action: %s is not known to this program", spec->action);
+	return OUTCOME_ERROR;
+}

@@ -1,0 +1,289 @@
+/* Checkpoints: all that a training needs to go on with the same bits, in one safetensors file. */
+#include "core/train/checkpoint.h"
+#include "core/base/clock.h"
+#include "core/base/file.h"
+#include "core/base/log.h"
+#include "core/base/text.h"
+#include "core/models/weights.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FORMAT "trawl checkpoint 1"
+
+/* The members of struct position, as the elements of "trawl.position". */
+#define POSITION(ROW)      \
+	ROW(step)          \
+	ROW(epoch)         \
+	ROW(epoch_step)    \
+	ROW(loss_sum)      \
+	ROW(correct)       \
+	ROW(samples)       \
+	ROW(trace_sum)     \
+	ROW(epoch_seconds) \
+	ROW(train_seconds) \
+	ROW(train_samples) \
+	ROW(seconds)
+#define ONE(member) +1
+enum { POSITION_COUNT = POSITION(ONE) };
+#undef ONE
+
+static void position_pack(const struct position *p, double out[POSITION_COUNT])
+{
+#define ROW(member) *out++ = (double)p->member;
+	POSITION(ROW)
+#undef ROW
+}
+
+static void position_unpack(struct position *p, const double in[POSITION_COUNT])
+{
+#define ROW(member) p->member = (__typeof__(p->member))*in++;
+	POSITION(ROW)
+#undef ROW
+}
+
+static void put_optimizer(const struct optimizer *o, struct safetensors_writer *w)
+{
+	for (int i = 0; i < optimizer_state_count(o); i++) {
+		char *name;
+		struct tensor *state = optimizer_state(o, i, &name);
+		safetensors_put_tensor(w, name, state);
+		free(name);
+	}
+}
+
+static struct safetensors_writer *put_all(const struct trainer *t,
+                                          const double position[POSITION_COUNT])
+{
+	struct safetensors_writer *w = safetensors_writer_new();
+
+	safetensors_put_metadata(w, "format", FORMAT);
+	safetensors_put_metadata(w, "identity", t->identity);
+	safetensors_put_metadata(w, "numerics", t->numerics);
+	model_save(t->model, w);
+	put_optimizer(&t->optimizer, w);
+	safetensors_put(w, "trawl.position", "F64", SHAPE(POSITION_COUNT), position);
+	return w;
+}
+
+int checkpoint_save_final(const struct trainer *t, const char *path, struct error *e)
+{
+	double values[POSITION_COUNT];
+	struct position p = t->position;
+
+	p.epoch_seconds = p.train_seconds = p.seconds = 0;
+	position_pack(&p, values);
+	struct safetensors_writer *w = put_all(t, values);
+	int status = safetensors_write(w, path, e);
+	safetensors_writer_free(w);
+	return status;
+}
+
+static char *checkpoint_path(const struct trainer *t, int64_t step)
+{
+	char *name = xformat("checkpoint-%08lld.safetensors", (long long)step);
+	char *path = path_join(t->files.folder, name);
+
+	free(name);
+	return path;
+}
+
+/* Rank 0's part: the file, then who is to know it, then the older ones. */
+static int write_and_tell(struct trainer *t, const char *path, struct error *e)
+{
+	double values[POSITION_COUNT];
+	struct written file = {.name = "checkpoint", .path = path};
+
+	position_pack(&t->position, values);
+	struct safetensors_writer *w = put_all(t, values);
+	cJSON *rows = result_rows(&t->result, 0);
+	char *text = json_canonical(rows);
+	safetensors_put_metadata(w, "metrics", text);
+	int status = safetensors_write(w, path, e);
+	cJSON_Delete(rows);
+	free(text);
+	safetensors_writer_free(w);
+	if (status || sha256_file(path, file.sha256, e))
+		return -1;
+	file.bytes = file_bytes(path);
+	if (t->observer.checkpoint)
+		t->observer.checkpoint(t->observer.self, &file, &t->position, &t->result);
+	return 0;
+}
+
+static void remove_old(struct trainer *t, int64_t step)
+{
+	int64_t *kept = t->kept;
+	int keep = t->kept_count;
+
+	if (keep && kept[keep - 1] == step)
+		return;
+	if (keep == CHECKPOINTS_KEPT || keep == t->spec->checkpoint_keep) {
+		char *path = checkpoint_path(t, kept[0]);
+		unlink(path);
+		free(path);
+		memmove(kept, kept + 1, (size_t)--keep * sizeof *kept);
+	}
+	kept[keep++] = step;
+	t->kept_count = keep;
+}
+
+int checkpoint_save(struct trainer *t, struct error *e)
+{
+	int status = 0;
+
+	trainer_clock(t);
+	if (t->parallel.rank == 0) {
+		char *path = checkpoint_path(t, t->position.step);
+		status = write_and_tell(t, path, e);
+		if (status)
+			error_prefix(e, "cannot write the checkpoint of step %lld",
+			             (long long)t->position.step);
+		else if (!t->files.keep_all)
+			remove_old(t, t->position.step);
+		free(path);
+	}
+	t->checkpoint_clock = clock_seconds();
+	return parallel_outcome(&t->parallel, status, e);
+}
+
+static int check_metadata(const struct trainer *t, const struct safetensors *f, struct error *e)
+{
+	const char *format = safetensors_metadata(f, "format");
+	const char *identity = safetensors_metadata(f, "identity");
+	const char *numerics = safetensors_metadata(f, "numerics");
+
+	if (!format || strcmp(format, FORMAT))
+		return error_set(e, "not a checkpoint (its format is %s, not \"" FORMAT "\")",
+		                 format ? format : "not said");
+	if (!identity || strcmp(identity, t->identity))
+		return error_set(e, "it belongs to another trial (%.12s…, this one is %.12s…)",
+		                 identity ? identity : "none", t->identity);
+	if (!numerics || strcmp(numerics, t->numerics))
+		log_warn("the checkpoint was made with \"%s\", this is \"%s\": results may differ "
+		         "in their last digits",
+		         numerics ? numerics : "?", t->numerics);
+	return 0;
+}
+
+static int read_metrics(struct result *r, const struct safetensors *f, struct error *e)
+{
+	const char *text = safetensors_metadata(f, "metrics");
+	cJSON *rows = json_parse(text ? text : "", text ? strlen(text) : 0, "its metrics", e);
+	int status = rows ? result_rows_load(r, rows, e) : -1;
+
+	cJSON_Delete(rows);
+	return status;
+}
+
+/* Values of the file's tensor of that name; its element count must agree. */
+static int read_named(const struct safetensors *f, const char *name, struct tensor *to,
+                      struct error *e)
+{
+	const struct safetensor *s = safetensors_find(f, name);
+
+	if (!s)
+		return error_set(e, "it lacks %s", name);
+	if (s->count != shape_count(to->shape))
+		return error_set(e, "%s has %lld values, not %lld", name, (long long)s->count,
+		                 (long long)shape_count(to->shape));
+	return safetensor_read(s, to, e);
+}
+
+static int read_optimizer(struct optimizer *o, const struct safetensors *f, struct error *e)
+{
+	int status = 0;
+
+	for (int i = 0; i < optimizer_state_count(o) && status == 0; i++) {
+		char *name;
+		struct tensor *state = optimizer_state(o, i, &name);
+		status = read_named(f, name, state, e);
+		free(name);
+	}
+	return status;
+}
+
+static int read_position(struct trainer *t, const struct safetensors *f, struct error *e)
+{
+	struct tensor *values = tensor_zeros(F64, SHAPE(POSITION_COUNT));
+	int status = read_named(f, "trawl.position", values, e);
+
+	if (status == 0)
+		position_unpack(&t->position, tensor_f64(values));
+	tensor_free(values);
+	return status;
+}
+
+static int read_checkpoint(struct trainer *t, const char *path, struct error *e)
+{
+	struct safetensors *f = safetensors_open(path, e);
+	int status = f ? check_metadata(t, f, e) : -1;
+
+	if (status == 0)
+		status = model_load_from(t->model, f, e);
+	if (status == 0)
+		status = read_optimizer(&t->optimizer, f, e);
+	if (status == 0)
+		status = read_metrics(&t->result, f, e);
+	if (status == 0)
+		status = read_position(t, f, e);
+	if (f)
+		safetensors_close(f);
+	return status;
+}
+
+static void broadcast_tensor(const struct trainer *t, struct tensor *x)
+{
+	size_t bytes = (size_t)shape_count(x->shape) * dtype_bytes(x->type);
+
+	parallel_broadcast(&t->parallel, tensor_write(x), bytes);
+}
+
+static void broadcast_model(struct trainer *t)
+{
+	for (int i = 0; i < t->model->parameters.count; i++)
+		broadcast_tensor(t, t->model->parameters.item[i].value);
+	for (int i = 0; i < t->model->buffers.count; i++)
+		broadcast_tensor(t, t->model->buffers.item[i].value);
+}
+
+static void broadcast_state(struct trainer *t)
+{
+	for (int i = 0; i < optimizer_state_count(&t->optimizer); i++) {
+		char *name;
+		broadcast_tensor(t, optimizer_state(&t->optimizer, i, &name));
+		free(name);
+	}
+	parallel_broadcast(&t->parallel, &t->position, sizeof t->position);
+	parallel_broadcast(&t->parallel, &t->result.rows, sizeof t->result.rows);
+	int rows = t->result.rows;
+	if (t->parallel.rank) {
+		t->result.rows = 0;
+		for (int i = 0; i < rows; i++)
+			result_row(&t->result, "", 0, 0, 0);
+	}
+	parallel_broadcast(&t->parallel, t->result.row, (size_t)rows * sizeof *t->result.row);
+}
+
+int checkpoint_resume(struct trainer *t, const char *path, struct error *e)
+{
+	int status = t->parallel.rank == 0 ? read_checkpoint(t, path, e) : 0;
+
+	if (parallel_outcome(&t->parallel, status, e))
+		return error_prefix(e, "cannot resume from %s", path);
+	broadcast_model(t);
+	broadcast_state(t);
+	t->optimizer.steps = t->position.step;
+	return 0;
+}
+
+int checkpoint_start_from(struct trainer *t, const char *path, struct error *e)
+{
+	int status = t->parallel.rank == 0 ? model_load(t->model, path, e) : 0;
+
+	if (parallel_outcome(&t->parallel, status, e))
+		return -1;
+	broadcast_model(t);
+	return 0;
+}

@@ -1,0 +1,222 @@
+/* The training loop: epochs of updates, an evaluation after each, checkpoints, and the figures. */
+#include "core/train/loop.h"
+#include "core/base/clock.h"
+#include "core/base/file.h"
+#include "core/base/text.h"
+#include "core/models/weights.h"
+#include "core/train/checkpoint.h"
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RUNNING = -1 }; /* not an outcome: go on */
+
+static int save(struct trainer *t, struct error *e)
+{
+	if (checkpoint_save(t, e))
+		return OUTCOME_REFUSE; /* a full disk is this machine's fault, not the trial's */
+	return RUNNING;
+}
+
+/* What an order makes of the run; checkpoints are written here. */
+static int obey(struct trainer *t, enum order order, struct error *e)
+{
+	int ended = RUNNING;
+
+	if (order == ORDER_STOP) {
+		error_set(e, "stopped at step %lld as ordered", (long long)t->position.step);
+		return OUTCOME_STOPPED;
+	}
+	if (order >= ORDER_CHECKPOINT)
+		ended = save(t, e);
+	if (order == ORDER_YIELD && ended == RUNNING) {
+		error_set(e, "stopped at step %lld with a checkpoint", (long long)t->position.step);
+		ended = OUTCOME_YIELD;
+	}
+	return ended;
+}
+
+/* The rest of the epoch under way. */
+static int train_epoch(struct trainer *t, struct error *e)
+{
+	struct position *at = &t->position;
+	int64_t steps = trainer_steps_per_epoch(t);
+
+	if (t->sample_epoch != at->epoch)
+		epoch_order(t->spec->train_seed, at->epoch, t->sample, t->train->count);
+	t->sample_epoch = at->epoch;
+	while (at->epoch_step < steps) {
+		int ended = obey(t, trainer_order(t), e);
+		if (ended != RUNNING)
+			return ended;
+		double began = clock_seconds();
+		if (trainer_step(t)) {
+			error_set(e, "diverged at step %lld, epoch %lld: the loss is not finite",
+			          (long long)at->step + 1, (long long)at->epoch + 1);
+			return OUTCOME_DIVERGED;
+		}
+		at->epoch_seconds += clock_seconds() - began;
+		at->train_seconds += clock_seconds() - began;
+		trainer_tell(t, "train");
+	}
+	return RUNNING;
+}
+
+static int evaluate(struct trainer *t, struct error *e)
+{
+	enum order order = trainer_evaluate(t);
+
+	return order == ORDER_GO ? RUNNING : obey(t, order, e);
+}
+
+/* The epoch's metrics, and the position after it. */
+static void close_epoch(struct trainer *t)
+{
+	struct position *at = &t->position;
+	struct result *r = &t->result;
+	int64_t last = at->step - 1, epoch = at->epoch + 1;
+	int first = r->rows;
+
+	trainer_clock(t);
+	result_row(r, "loss", at->step, epoch, at->loss_sum / at->samples);
+	result_row(r, "train_accuracy", at->step, epoch, at->correct / at->samples);
+	if (t->spec->fisher_regularizer > 0)
+		result_row(r, "fisher_trace", at->step, epoch, at->trace_sum / at->samples);
+	result_row(r, "accuracy", at->step, epoch, accuracy_top1(&t->accuracy));
+	result_row(r, "test_loss", at->step, epoch, accuracy_loss(&t->accuracy));
+	result_row(r, "learning_rate", at->step, epoch,
+	           schedule_rate(&t->schedule, last, trainer_steps_per_epoch(t),
+	                         (double)t->spec->train_epochs));
+	result_row(r, "images_per_second", at->step, epoch, at->samples / at->epoch_seconds);
+	result_row(r, "seconds", at->step, epoch, at->seconds);
+	at->epoch = epoch;
+	at->epoch_step = 0;
+	at->loss_sum = at->correct = at->samples = at->trace_sum = at->epoch_seconds = 0;
+	if (t->parallel.rank == 0 && t->observer.metrics)
+		t->observer.metrics(t->observer.self, r, first);
+}
+
+static int train(struct trainer *t, struct error *e)
+{
+	while (t->position.epoch < t->spec->train_epochs) {
+		int ended = train_epoch(t, e);
+		if (ended == RUNNING)
+			ended = evaluate(t, e);
+		if (ended != RUNNING)
+			return ended;
+		close_epoch(t);
+		ended = save(t, e);
+		if (ended != RUNNING)
+			return ended;
+	}
+	return RUNNING;
+}
+
+/* Zero epochs have metrics too: one point, at step 0. */
+static void report_evaluation(struct trainer *t)
+{
+	struct result *r = &t->result;
+
+	r->rows = 0;
+	result_row(r, "accuracy", 0, 0, accuracy_top1(&t->accuracy));
+	result_row(r, "test_loss", 0, 0, accuracy_loss(&t->accuracy));
+	if (t->parallel.rank == 0 && t->observer.metrics)
+		t->observer.metrics(t->observer.self, r, 0);
+}
+
+static void report_layers(struct trainer *t)
+{
+	const struct quantization *q = trainer_quantization(t);
+	struct parameter_set *s = &t->model->parameters;
+
+	for (int i = 0; i < s->count; i++) {
+		struct parameter *p = &s->item[i];
+		int bits = q && q->bits[i] ? q->bits[i] : FULL_PRECISION_BITS;
+		if (!parameter_quantizable(p))
+			continue;
+		result_layer(&t->result, p->name, "bits", bits);
+		result_layer(&t->result, p->name, "elements", (double)shape_count(p->value->shape));
+		if (bits < FULL_PRECISION_BITS)
+			result_layer(&t->result, p->name, "perturbation",
+			             quantizer_perturbation(q->quantizer, p->value, bits,
+			                                    q->per_channel));
+	}
+}
+
+static void report_final(struct trainer *t)
+{
+	const struct quantization *q = trainer_quantization(t);
+	struct position *at = &t->position;
+	struct result *r = &t->result;
+	double rate = at->train_seconds > 0 ? at->train_samples / at->train_seconds
+	                                    : (double)t->test->count / t->evaluate_seconds;
+
+	trainer_clock(t);
+	result_figure(r, "accuracy", accuracy_top1(&t->accuracy));
+	result_figure(r, "loss", accuracy_loss(&t->accuracy));
+	result_figure(r, "test_images", (double)t->test->count);
+	for (int i = 0; i < r->rows; i++) /* the last epoch's */
+		if (!strcmp(r->row[i].name, "train_accuracy"))
+			result_figure(r, "train_accuracy", r->row[i].value);
+		else if (!strcmp(r->row[i].name, "loss"))
+			result_figure(r, "train_loss", r->row[i].value);
+	result_figure(r, "model_bytes", (double)model_bytes(t->model, q));
+	result_figure(r, "bit_operations", (double)model_bit_operations(t->model, q));
+	result_figure(r, "parameters", (double)parameter_elements(&t->model->parameters));
+	result_figure(r, "epochs", (double)at->epoch);
+	result_figure(r, "steps", (double)at->step);
+	result_figure(r, "seconds", at->seconds);
+	result_figure(r, "images_per_second", rate);
+	result_figure(r, "peak_memory_bytes", trainer_peak_bytes(t));
+	for (int k = 0; k < t->test->classes; k++)
+		result_category(r, k, t->test->class_name[k], "accuracy",
+		                accuracy_of_class(&t->accuracy, k, NULL));
+	report_layers(t);
+}
+
+static int add_artifact(struct trainer *t, const char *name, char *path, struct error *e)
+{
+	struct written *w = &t->artifact[t->artifacts++];
+
+	*w = (struct written){.name = name, .path = path, .bytes = file_bytes(path)};
+	return sha256_file(path, w->sha256, e);
+}
+
+static int write_artifacts(struct trainer *t, struct error *e)
+{
+	char *path = path_join(t->files.folder, "weights.safetensors");
+
+	if (checkpoint_save_final(t, path, e)) {
+		free(path);
+		return -1;
+	}
+	if (add_artifact(t, "weights", path, e))
+		return -1;
+	if (!t->quantized)
+		return 0;
+	path = path_join(t->files.folder, "quantized.safetensors");
+	if (model_export(t->model, &t->quantization, path, e)) {
+		free(path);
+		return -1;
+	}
+	return add_artifact(t, "quantized", path, e);
+}
+
+enum outcome train_run(struct trainer *t, struct error *e)
+{
+	int ended = train(t, e), status = 0;
+
+	if (ended == RUNNING && t->evaluated_step != t->position.step)
+		ended = evaluate(t, e); /* zero epochs, or resumed after the last */
+	if (ended != RUNNING)
+		return (enum outcome)ended;
+	if (t->spec->train_epochs == 0)
+		report_evaluation(t);
+	report_final(t);
+	if (t->parallel.rank == 0)
+		status = write_artifacts(t, e);
+	if (parallel_outcome(&t->parallel, status, e))
+		return OUTCOME_REFUSE;
+	return OUTCOME_DONE;
+}

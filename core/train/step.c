@@ -1,0 +1,159 @@
+/* One update: gradients of the batch's shards, summed in the fixed tree, and the optimizer. */
+#include "core/base/text.h"
+#include "core/fisher/regularizer.h"
+#include "core/train/trainer.h"
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a shard adds to the epoch's figures. */
+enum { FIGURE_LOSS, FIGURE_CORRECT, FIGURE_TRACE, FIGURES };
+
+struct shard {
+	struct tensor *images; // (n, channels, height, width)
+	struct tensor *label;  // (n), I32
+	int64_t n;
+	float weight; /* its share of the batch's samples */
+};
+
+static void shard_read(struct shard *s, const struct trainer *t, int64_t first, int64_t n,
+                       int64_t batch)
+{
+	const struct dataset *d = t->train;
+
+	s->n = n;
+	s->weight = (float)((double)n / (double)batch);
+	s->images = tensor_new(F32, SHAPE(n, d->channels, d->height, d->width));
+	s->label = tensor_new(I32, SHAPE(n));
+	batch_fill(d, t->sample + first, n, &t->augment, t->position.epoch, tensor_write(s->images),
+	           tensor_write(s->label));
+}
+
+static void shard_release(struct shard *s)
+{
+	tensor_free(s->images);
+	tensor_free(s->label);
+}
+
+static double count_correct(struct tensor *logits, const int32_t *label)
+{
+	int64_t n = logits->shape.d[0], classes = logits->shape.d[1];
+	const float *z = tensor_f32(logits);
+	double correct = 0;
+
+	for (int64_t i = 0; i < n; i++, z += classes) {
+		int64_t best = 0;
+		for (int64_t k = 1; k < classes; k++)
+			best = z[k] > z[best] ? k : best;
+		correct += best == label[i];
+	}
+	return correct;
+}
+
+static void add_weighted(float **to, struct tensor *values, float weight)
+{
+	int64_t n = shape_count(values->shape);
+	const float *v = tensor_f32(values);
+	float *out = *to;
+
+	for (int64_t i = 0; i < n; i++)
+		out[i] = weight * v[i];
+	*to += n;
+}
+
+/* Forward and backward of one shard: its weighted gradients and statistics into out, in the order
+ * of parameters and buffers. */
+static void shard_gradient(struct trainer *t, struct shard *s, float *out, double *figure)
+{
+	int parameters = t->model->parameters.count, buffers = t->model->buffers.count;
+	struct tensor **gradient = xcalloc((size_t)parameters, sizeof *gradient);
+	struct tape tape;
+	struct forward f;
+	double trace = 0;
+
+	tape_init(&tape, &backend_onednn);
+	struct tensor *images = tape_leaf(&tape, s->images), *label = tape_leaf(&tape, s->label);
+	model_begin(&f, &tape, t->model, FORWARD_TRAINING, trainer_quantization(t));
+	struct tensor *logits = model_forward(t->model, &f, images);
+	struct tensor *losses = op_cross_entropy(&tape, logits, label); // (n)
+	struct tensor *loss = op_mean(&tape, losses);
+	for (int64_t i = 0; i < s->n; i++)
+		figure[FIGURE_LOSS] += (double)tensor_f32(losses)[i];
+	figure[FIGURE_CORRECT] = count_correct(logits, tensor_i32(s->label));
+	loss_gradient(&f, loss, t->spec->fisher_regularizer, gradient, &trace);
+	figure[FIGURE_TRACE] = trace * (double)s->n;
+	for (int i = 0; i < parameters; i++)
+		add_weighted(&out, gradient[i], s->weight);
+	for (int i = 0; i < buffers; i++)
+		add_weighted(&out, f.statistics[i], s->weight);
+	forward_release(&f);
+	tape_release(&tape);
+	free(gradient);
+}
+
+/* The sums of all shards, from the flat vector into the tensors. */
+static void scatter_sum(struct tensor **to, int count, const float **from)
+{
+	for (int i = 0; i < count; i++) {
+		int64_t n = shape_count(to[i]->shape);
+		memcpy(tensor_write(to[i]), *from, (size_t)n * sizeof(float));
+		*from += n;
+	}
+}
+
+/* This rank's shards of the batch `first` … `first + batch - 1`; figures (shards, FIGURES). */
+static void sum_shards(struct trainer *t, int64_t first, int64_t batch, double *figures)
+{
+	const struct parallel *p = &t->parallel;
+
+	for (int i = p->first_shard; i < p->first_shard + p->count; i++) {
+		struct shard shard = {0};
+		float *out = shard_sum_next(&t->sum);
+		int64_t start, n;
+		shard_samples(batch, p->shards, i, &start, &n);
+		if (n > 0) {
+			shard_read(&shard, t, first + start, n, batch);
+			shard_gradient(t, &shard, out, figures + i * FIGURES);
+			shard_release(&shard);
+		} else {
+			memset(out, 0, (size_t)t->sum.count * sizeof *out);
+		}
+		shard_sum_push(&t->sum);
+	}
+}
+
+int trainer_step(struct trainer *t)
+{
+	struct position *at = &t->position;
+	const struct parallel *p = &t->parallel;
+	int64_t first = at->epoch_step * t->spec->train_batch, left = t->train->count - first;
+	int64_t batch = left < t->spec->train_batch ? left : t->spec->train_batch;
+	double *figures = xcalloc((size_t)p->shards * FIGURES, sizeof *figures);
+	double total[FIGURES] = {0};
+
+	assert(batch > 0);
+	sum_shards(t, first, batch, figures);
+	const float *sum = shard_sum_total(&t->sum, p);
+	parallel_merge(p, figures, (int64_t)p->shards * FIGURES);
+	for (int i = 0; i < p->shards * FIGURES; i++)
+		total[i % FIGURES] += figures[i];
+	free(figures);
+	scatter_sum(t->gradient, t->model->parameters.count, &sum);
+	scatter_sum(t->statistics, t->model->buffers.count, &sum);
+	double rate = schedule_rate(&t->schedule, at->step, trainer_steps_per_epoch(t),
+	                            (double)t->spec->train_epochs);
+	double norm = optimizer_step(&t->optimizer, t->gradient, rate);
+	if (!isfinite(total[FIGURE_LOSS]) || !isfinite(norm))
+		return -1;
+	model_update_statistics(t->model, t->statistics);
+	at->loss_sum += total[FIGURE_LOSS];
+	at->correct += total[FIGURE_CORRECT];
+	at->trace_sum += total[FIGURE_TRACE];
+	at->samples += (double)batch;
+	at->train_samples += (double)batch;
+	at->step++;
+	at->epoch_step++;
+	t->steps_here++;
+	return 0;
+}

@@ -1,0 +1,347 @@
+/* One trial under way: its data, model, optimizer, position, and what it has to say so far. */
+#include "core/train/trainer.h"
+#include "core/base/clock.h"
+#include "core/base/file.h"
+#include "core/base/text.h"
+#include "core/models/weights.h"
+#include "core/train/checkpoint.h"
+#include "core/train/find.h"
+#include "core/train/numerics.h"
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PROGRESS_SECONDS 0.5
+
+int64_t trainer_steps_per_epoch(const struct trainer *t)
+{
+	return (t->train->count + t->spec->train_batch - 1) / t->spec->train_batch;
+}
+
+const struct quantization *trainer_quantization(const struct trainer *t)
+{
+	return t->quantized ? &t->quantization : NULL;
+}
+
+/* Rank 0 opens first and builds the cache where there is none; the others find it. */
+static int open_split(struct trainer *t, enum split split, int64_t limit, struct dataset **out,
+                      struct error *e)
+{
+	const struct trial_spec *s = t->spec;
+	struct dataset_request request = {.name = s->data_name,
+	                                  .source = t->source,
+	                                  .split = split,
+	                                  .limit = limit,
+	                                  .cache = t->files.cache ? t->files.cache : s->data_cache,
+	                                  .seed = s->data_seed,
+	                                  .image_size_px = (int)s->data_image_size};
+	int status = t->parallel.rank == 0 ? dataset_open(&request, out, e) : 0;
+
+	if (parallel_outcome(&t->parallel, status, e))
+		return -1;
+	status = t->parallel.rank ? dataset_open(&request, out, e) : 0;
+	return parallel_outcome(&t->parallel, status, e);
+}
+
+static int read_channels(const cJSON *list, const char *path, float out[DATASET_CHANNELS],
+                         struct error *e)
+{
+	if (!list)
+		return 0;
+	if (cJSON_GetArraySize(list) != DATASET_CHANNELS)
+		return error_set(e, "%s: %d numbers, not %d: one per channel", path,
+		                 cJSON_GetArraySize(list), DATASET_CHANNELS);
+	for (int c = 0; c < DATASET_CHANNELS; c++)
+		out[c] = (float)cJSON_GetArrayItem(list, c)->valuedouble;
+	return 0;
+}
+
+static int open_data(struct trainer *t, struct error *e)
+{
+	const struct trial_spec *s = t->spec;
+	const char *augment = s->data_augment;
+
+	if (open_split(t, SPLIT_TEST, s->data_test_limit, &t->test, e))
+		return -1;
+	if (s->train_epochs > 0) {
+		if (open_split(t, SPLIT_TRAIN, s->data_limit, &t->train, e))
+			return -1;
+		t->sample = xmalloc((size_t)t->train->count * sizeof *t->sample);
+	}
+	t->plain = augment_none(t->test);
+	if (read_channels(s->data_mean, "data.mean", t->plain.mean, e) ||
+	    read_channels(s->data_std, "data.std", t->plain.std, e))
+		return -1;
+	t->augment = t->plain;
+	t->augment.seed = s->train_seed;
+	t->augment.crop_padding_px = strstr(augment, "crop") ? (int)s->data_crop_padding : 0;
+	t->augment.flip = strstr(augment, "flip") != NULL;
+	return 0;
+}
+
+static int make_model(struct trainer *t, struct error *e)
+{
+	const struct trial_spec *s = t->spec;
+	int classes = s->data_classes ? (int)s->data_classes : t->test->classes;
+	const char *shortcut = strcmp(s->model_shortcut, "auto") ? s->model_shortcut : NULL;
+	struct model_config c;
+
+	if (classes < t->test->classes)
+		return error_set(e, "data.classes is %d, but %s has %d classes", classes,
+		                 s->data_name, t->test->classes);
+	if (model_config_named(&c, s->model_name, classes, shortcut, e))
+		return -1;
+	if (s->model_width)
+		c.width = (int)s->model_width;
+	c.image_px = t->test->height;
+	t->model = model_new(&c, F32);
+	parameter_start(&t->model->parameters, s->train_seed);
+	struct quantization_settings q = {.kind = "symmetric",
+	                                  .weight_bits = (int)s->quant_weight_bits,
+	                                  .per_channel = !strcmp(s->quant_granularity, "channel"),
+	                                  .keep_first = s->quant_keep_first,
+	                                  .keep_last = s->quant_keep_last};
+	t->quantized = q.weight_bits != 0 && q.weight_bits != FULL_PRECISION_BITS;
+	return t->quantized ? quantization_init(&t->quantization, t->model, &q, e) : 0;
+}
+
+static int make_schedule(struct trainer *t, struct error *e)
+{
+	const struct trial_spec *s = t->spec;
+	const cJSON *milestone;
+
+	t->schedule = (struct schedule){.kind = s->train_schedule,
+	                                .rate = s->train_lr,
+	                                .warmup_epochs = s->train_warmup_epochs,
+	                                .gamma = s->train_gamma};
+	if (cJSON_GetArraySize(s->train_milestones) > SCHEDULE_MILESTONES)
+		return error_set(e, "train.milestones: at most %d are allowed",
+		                 SCHEDULE_MILESTONES);
+	cJSON_ArrayForEach (milestone, s->train_milestones) {
+		t->schedule.milestone[t->schedule.milestone_count++] = milestone->valuedouble;
+	}
+	if (!s->train_milestones) {
+		t->schedule.milestone_count = 2;
+		t->schedule.milestone[0] = 0.5 * (double)s->train_epochs;
+		t->schedule.milestone[1] = 0.75 * (double)s->train_epochs;
+	}
+	return s->train_epochs ? schedule_check(&t->schedule, e) : 0;
+}
+
+static struct tensor **tensors_like(const struct parameter_set *s)
+{
+	struct tensor **like = xcalloc((size_t)s->count, sizeof *like);
+
+	for (int i = 0; i < s->count; i++)
+		like[i] = tensor_zeros(F32, s->item[i].value->shape);
+	return like;
+}
+
+static int make_optimizer(struct trainer *t, struct error *e)
+{
+	const struct trial_spec *s = t->spec;
+	struct optimizer_settings settings = optimizer_defaults;
+
+	settings.kind = s->train_optimizer;
+	settings.momentum = s->train_momentum;
+	settings.nesterov = s->train_nesterov;
+	settings.weight_decay = s->train_weight_decay;
+	settings.clip_norm = s->train_clip_norm;
+	t->gradient = tensors_like(&t->model->parameters);
+	t->statistics = tensors_like(&t->model->buffers);
+	shard_sum_init(&t->sum, parameter_elements(&t->model->parameters) +
+	                                parameter_elements(&t->model->buffers));
+	if (make_schedule(t, e))
+		return -1;
+	return optimizer_init(&t->optimizer, &settings, &t->model->parameters, e);
+}
+
+static int check_digest(const char *path, const char *digest, struct error *e)
+{
+	char hex[SHA256_HEX];
+
+	if (!digest)
+		return 0;
+	if (sha256_file(path, hex, e))
+		return -1;
+	if (strcmp(hex, digest))
+		return error_set(e, "%s: its SHA-256 is %.12s…, the trial wants %.12s…", path, hex,
+		                 digest);
+	return 0;
+}
+
+static enum outcome load_start(struct trainer *t, struct error *e)
+{
+	const struct trial_spec *s = t->spec;
+	const char *path = t->files.input ? t->files.input : s->start_from_file;
+	const char *digest = t->files.input ? NULL : s->start_from_digest;
+	int lost = 0;
+
+	if (!path && (s->start_from_change || s->start_from_trial)) {
+		error_set(e,
+		          "start_from.%s: give the parent's weights with --input FILE, or let "
+		          "`trawl run` train the parent first",
+		          s->start_from_change ? "change" : "trial");
+		return OUTCOME_ERROR;
+	}
+	if (!path)
+		return OUTCOME_DONE;
+	if (t->parallel.rank == 0) {
+		struct safetensors *f = safetensors_open(path, e);
+		lost = f && !check_digest(path, digest, e) ? 0 : -1;
+		if (f)
+			safetensors_close(f);
+	}
+	if (parallel_outcome(&t->parallel, lost, e))
+		return t->files.input ? OUTCOME_INPUT_LOST : OUTCOME_ERROR;
+	return checkpoint_start_from(t, path, e) ? OUTCOME_ERROR : OUTCOME_DONE;
+}
+
+static enum outcome prepare(struct trainer *t, struct error *e)
+{
+	const struct trial_spec *s = t->spec;
+
+	if (parallel_divide(&t->parallel, (int)s->train_shards, e))
+		return OUTCOME_ERROR;
+	omp_set_dynamic(0);
+	omp_set_num_threads((int)s->train_threads);
+	t->numerics = numerics_class((int)s->train_threads);
+	int found = folder_make(t->files.folder, e) ||
+	            data_find(s->data_name, s->data_path, t->files.data, &t->source, e);
+	if (parallel_outcome(&t->parallel, found, e) || open_data(t, e))
+		return OUTCOME_REFUSE;
+	if (make_model(t, e) || make_optimizer(t, e))
+		return OUTCOME_ERROR;
+	if (t->files.resume)
+		return checkpoint_resume(t, t->files.resume, e) ? OUTCOME_CHECKPOINT_BAD
+		                                                : OUTCOME_DONE;
+	return load_start(t, e);
+}
+
+enum outcome trainer_init(struct trainer *t, const cJSON *trial, const struct trial_spec *spec,
+                          const struct trial_files *files, const struct observer *observer,
+                          const struct parallel *p, struct error *e)
+{
+	*t = (struct trainer){.spec = spec,
+	                      .files = *files,
+	                      .observer = *observer,
+	                      .parallel = *p,
+	                      .sample_epoch = -1,
+	                      .evaluated_step = -1};
+	t->clock = t->checkpoint_clock = t->progress_clock = clock_seconds();
+	result_init(&t->result);
+	trial_identity(trial, t->identity);
+	enum outcome outcome = prepare(t, e);
+	t->progress_samples = t->position.train_samples;
+	return outcome;
+}
+
+static void tensors_free(struct tensor **tensors, int count)
+{
+	for (int i = 0; tensors && i < count; i++)
+		tensor_free(tensors[i]);
+	free(tensors);
+}
+
+void trainer_release(struct trainer *t)
+{
+	for (int i = 0; i < t->artifacts; i++)
+		free((char *)t->artifact[i].path);
+	if (t->model) {
+		tensors_free(t->gradient, t->model->parameters.count);
+		tensors_free(t->statistics, t->model->buffers.count);
+	}
+	if (t->optimizer.rule)
+		optimizer_release(&t->optimizer);
+	if (t->quantized)
+		quantization_release(&t->quantization);
+	model_free(t->model);
+	shard_sum_release(&t->sum);
+	accuracy_release(&t->accuracy);
+	result_release(&t->result);
+	dataset_free(t->train);
+	dataset_free(t->test);
+	free(t->sample);
+	free(t->source);
+	free(t->numerics);
+	*t = (struct trainer){0};
+}
+
+enum order trainer_order(struct trainer *t)
+{
+	enum order mine = t->observer.order ? t->observer.order(t->observer.self) : ORDER_GO;
+	double since = clock_seconds() - t->checkpoint_clock;
+
+	if (t->parallel.rank == 0 && mine < ORDER_CHECKPOINT &&
+	    since > 60 * t->spec->checkpoint_minutes)
+		mine = ORDER_CHECKPOINT;
+	if (t->files.stop_after && t->steps_here >= t->files.stop_after && mine < ORDER_YIELD)
+		mine = ORDER_YIELD;
+	return (enum order)parallel_agree(&t->parallel, (int)mine);
+}
+
+static double last_accuracy(const struct result *r)
+{
+	for (int i = r->rows - 1; i >= 0; i--)
+		if (!strcmp(r->row[i].name, "accuracy"))
+			return r->row[i].value;
+	return NAN;
+}
+
+void trainer_tell(struct trainer *t, const char *phase)
+{
+	const struct position *at = &t->position;
+	double passed = clock_seconds() - t->progress_clock;
+	double images = at->train_samples - t->progress_samples;
+
+	if (t->parallel.rank || !t->observer.progress || passed < PROGRESS_SECONDS)
+		return;
+	if (images > 0)
+		t->images_per_second = images / passed;
+	t->progress_clock += passed;
+	t->progress_samples = at->train_samples;
+	double left =
+	        t->train ? (double)(t->train->count * t->spec->train_epochs) - (at->train_samples)
+	                 : 0;
+	struct progress p = {
+	        .phase = phase,
+	        .step = at->step,
+	        .steps = t->train ? trainer_steps_per_epoch(t) * t->spec->train_epochs : 0,
+	        .epoch = at->epoch,
+	        .epochs = t->spec->train_epochs,
+	        .images_per_second = t->images_per_second,
+	        .seconds_left = t->images_per_second > 0 ? left / t->images_per_second : 0,
+	        .loss = at->samples > 0 ? at->loss_sum / at->samples : NAN,
+	        .accuracy = last_accuracy(&t->result)};
+	t->observer.progress(t->observer.self, &p);
+}
+
+void trainer_clock(struct trainer *t)
+{
+	double now = clock_seconds();
+
+	t->position.seconds += now - t->clock;
+	t->clock = now;
+}
+
+double trainer_peak_bytes(const struct trainer *t)
+{
+	FILE *status = fopen("/proc/self/status", "r");
+	char line[256];
+	double peak = 0;
+
+	while (status && fgets(line, sizeof line, status))
+		if (sscanf(line, "VmHWM: %lf kB", &peak) == 1)
+			break;
+	if (status)
+		fclose(status);
+	double *all = xcalloc((size_t)t->parallel.ranks, sizeof *all), sum = 0;
+	all[t->parallel.rank] = peak * 1024;
+	parallel_merge(&t->parallel, all, t->parallel.ranks);
+	for (int i = 0; i < t->parallel.ranks; i++)
+		sum += all[i];
+	free(all);
+	return sum;
+}

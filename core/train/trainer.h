@@ -1,0 +1,130 @@
+/* One trial under way: its data, model, optimizer, position, and what it has to say so far. */
+#ifndef TRAIN_TRAINER_H
+#define TRAIN_TRAINER_H
+#include "core/data/batch.h"
+#include "core/eval/accuracy.h"
+#include "core/models/cost.h"
+#include "core/train/optimizer.h"
+#include "core/train/parallel.h"
+#include "core/train/result.h"
+#include "core/train/schedule.h"
+#include "schemas/trial_spec.h"
+
+/* What a rank is asked to do at the next step boundary; the largest of all ranks' wins. */
+enum order { ORDER_GO, ORDER_CHECKPOINT, ORDER_YIELD, ORDER_STOP };
+
+/* Where the training is, as checkpoints keep it.  Sums are over the epoch under way; figures that
+ * are measured, not computed, come last. */
+struct position {
+	int64_t step;       /* updates made */
+	int64_t epoch;      /* epochs finished, evaluation included */
+	int64_t epoch_step; /* updates made in the epoch under way */
+	double loss_sum;    /* cross-entropy over its samples */
+	double correct, samples;
+	double trace_sum;     /* Fisher-trace term R times samples; 0 without regularizer */
+	double epoch_seconds; /* training time of the epoch under way */
+	double train_seconds, train_samples; /* of all epochs */
+	double seconds;                      /* everything, all attempts */
+};
+
+struct progress {
+	const char *phase; /* "start" "train" "evaluate" "finish" */
+	int64_t step, steps, epoch, epochs;
+	double images_per_second; /* over about the last second */
+	double seconds_left;      /* of training, at this speed; 0: unknown */
+	double loss, accuracy;    /* of the epoch so far; of the last evaluation; NaN: none yet */
+};
+
+/* A file that was written: a checkpoint or an artifact. */
+struct written {
+	const char *name; /* "checkpoint" "weights" "quantized" */
+	const char *path;
+	char sha256[SHA256_HEX];
+	int64_t bytes;
+};
+
+/* Who is told.  All are called on rank 0 only, but `order`, which every rank is asked. */
+struct observer {
+	void *self;
+	enum order (*order)(void *self);
+	void (*progress)(void *self, const struct progress *p);
+	void (*metrics)(void *self, const struct result *r, int first); /* rows from `first` on */
+	void (*checkpoint)(void *self, const struct written *file, const struct position *p,
+	                   const struct result *r); /* all rows up to it */
+};
+
+/* What a trial is given besides its specification; null where absent. */
+struct trial_files {
+	const char *folder; /* where checkpoints and results are written; made if absent */
+	const char *input;  /* weights to start from: the parent's */
+	const char *resume; /* own checkpoint */
+	const char *data;   /* folders to look for data in, separated by colons */
+	const char *cache;  /* folder of the data cache */
+	bool keep_all;      /* leave old checkpoints to somebody else */
+	int64_t stop_after; /* yield after so many steps of this run; 0: not */
+};
+
+enum { CHECKPOINTS_KEPT = 16 };
+
+struct trainer {
+	const struct trial_spec *spec;
+	struct trial_files files;
+	struct observer observer;
+	struct parallel parallel;
+	char identity[SHA256_HEX];
+	char *numerics;
+
+	char *source;                 /* folder or archive of the data; null: generated */
+	struct dataset *train, *test; /* train is null at zero epochs */
+	struct augment augment, plain;
+	int64_t *sample; /* (train->count) the order of sample_epoch */
+	int64_t sample_epoch;
+
+	struct model *model;
+	struct quantization quantization;
+	bool quantized;
+	struct optimizer optimizer;
+	struct schedule schedule;
+	struct shard_sum sum;       /* gradients, then batch statistics, of a shard */
+	struct tensor **gradient;   /* (parameters) */
+	struct tensor **statistics; /* (buffers) */
+
+	struct position position;
+	struct result result;
+	struct accuracy accuracy; /* of the last evaluation */
+	int64_t evaluated_step;   /* at which it was made; -1: never */
+	double evaluate_seconds;  /* what it took */
+
+	int64_t kept[CHECKPOINTS_KEPT]; /* steps of the checkpoints in the folder, oldest first */
+	int kept_count;
+	int64_t steps_here;                      /* updates made in this run */
+	double clock, checkpoint_clock;          /* seconds: last look, last checkpoint */
+	double progress_clock, progress_samples; /* since the last progress */
+	double images_per_second;
+	struct written artifact[2]; /* (artifacts) final weights, quantized export */
+	int artifacts;
+};
+
+/* Reads data, makes the model, loads what it starts from or resumes.  All ranks together.  On
+ * failure the outcome says what kind it is.  Release with trainer_release, after a failure too. */
+enum outcome trainer_init(struct trainer *t, const cJSON *trial, const struct trial_spec *spec,
+                          const struct trial_files *files, const struct observer *observer,
+                          const struct parallel *p, struct error *e);
+void trainer_release(struct trainer *t);
+
+int64_t trainer_steps_per_epoch(const struct trainer *t);
+const struct quantization *trainer_quantization(const struct trainer *t); /* null: none */
+
+/* One update from the next batch of the epoch.  -1: the loss or gradient is not finite. */
+int trainer_step(struct trainer *t);
+
+/* Evaluates the quantized model on the test set, every rank a part; asks for orders in between.
+ * Returns the order that interrupted it, or ORDER_GO when t->accuracy is complete. */
+enum order trainer_evaluate(struct trainer *t);
+
+/* The order of all ranks together, this rank's clock included. */
+enum order trainer_order(struct trainer *t);
+void trainer_tell(struct trainer *t, const char *phase); /* progress, about twice a second */
+void trainer_clock(struct trainer *t);                   /* adds what passed to position.seconds */
+double trainer_peak_bytes(const struct trainer *t);      /* resident at most, all ranks */
+#endif
