@@ -6,12 +6,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *memory_or_exit(void *p, size_t bytes)
+static void (*exhausted)(size_t bytes);
+
+void memory_exhausted_call(void (*last_word)(size_t bytes))
 {
-	if (p || !bytes)
-		return p;
+	exhausted = last_word;
+}
+
+void memory_exhausted(size_t bytes)
+{
+	void (*last_word)(size_t) = exhausted;
+
+	exhausted = NULL; /* it may want memory itself */
+	if (last_word)
+		last_word(bytes);
 	fprintf(stderr, "out of memory: %zu bytes could not be had\n", bytes);
 	exit(EXIT_FAILURE);
+}
+
+static void *memory_or_exit(void *p, size_t bytes)
+{
+	if (!p && bytes)
+		memory_exhausted(bytes);
+	return p;
 }
 
 void *xmalloc(size_t bytes)

@@ -21,4 +21,8 @@ void *xcalloc(size_t count, size_t bytes);
 void *xrealloc(void *p, size_t bytes);
 char *xstrdup(const char *s);
 char *xformat(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Called once, before the program ends for want of memory: the last word.  May not return. */
+void memory_exhausted_call(void (*last_word)(size_t bytes));
+_Noreturn void memory_exhausted(size_t bytes); /* for allocators of other kinds */
 #endif

@@ -39,11 +39,8 @@ static struct storage *storage_fresh(size_t bytes)
 		storage_trim();
 		s->data = aligned_alloc(ALIGNMENT, bytes);
 	}
-	if (!s->data) {
-		fprintf(stderr, "out of memory: a tensor of %zu bytes, %zu bytes in use\n", bytes,
-		        in_use);
-		exit(1);
-	}
+	if (!s->data)
+		memory_exhausted(bytes);
 	s->bytes = bytes;
 	return s;
 }
