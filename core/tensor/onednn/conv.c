@@ -1,0 +1,124 @@
+/* Convolution, its gradient to the input and to the weights: one primitive of oneDNN each. */
+#include "core/tensor/onednn/conv.h"
+#include "core/tensor/onednn/column.h"
+#include "core/tensor/onednn/engine.h"
+#include <omp.h>
+
+static struct conv_key key_of(enum conv_direction direction, const struct attr *a, struct shape x,
+                              struct shape w, struct shape y)
+{
+	return (struct conv_key){
+	        .direction = direction,
+	        .images = x.d[0],
+	        .channels_in = x.d[1],
+	        .channels_out = y.d[1],
+	        .groups = a->groups,
+	        .in = {x.d[2], x.d[3]},
+	        .out = {y.d[2], y.d[3]},
+	        .window = {w.d[2], w.d[3]},
+	        .stride = a->stride,
+	        .pad = a->pad,
+	        .threads = omp_get_max_threads(),
+	};
+}
+
+static void *input_data(struct tensor *t, bool blocked)
+{
+	return blocked ? (void *)blocked_input(t) : (void *)tensor_plain(t);
+}
+
+static void *output_data(struct tensor *t, bool blocked)
+{
+	return blocked ? blocked_output(t) : tensor_new_plain(t);
+}
+
+static void set(dnnl_memory_t memory, void *data)
+{
+	onednn_must(dnnl_memory_set_data_handle(memory, data), "memory");
+}
+
+static void reorder(struct conv_primitive *p, dnnl_memory_t from, dnnl_memory_t to)
+{
+	dnnl_exec_arg_t arg[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
+
+	onednn_must(dnnl_primitive_execute(p->reorder, onednn_stream(), 2, arg), "weight reorder");
+}
+
+static void execute(struct conv_primitive *p)
+{
+	static const int id[][3] = {
+	        [CONV_FORWARD] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
+	        [CONV_GRAD_INPUT] = {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST},
+	        [CONV_GRAD_WEIGHT] = {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST},
+	};
+	const int *i = id[p->key.direction];
+	struct storage *scratch = storage_new(p->scratch_bytes ? p->scratch_bytes : 1);
+	dnnl_exec_arg_t arg[] = {
+	        {i[0], p->image},
+	        {i[1], p->weight},
+	        {i[2], p->result},
+	        {DNNL_ARG_SCRATCHPAD, p->scratch},
+	};
+
+	set(p->scratch, scratch->data);
+	onednn_must(dnnl_primitive_execute(p->primitive, onednn_stream(), 4, arg), "convolution");
+	storage_free(scratch);
+}
+
+/* Runs p with the weights w, plain: read, or for the weight gradient written. */
+static void run_with_weight(struct conv_primitive *p, void *w)
+{
+	bool gradient = p->key.direction == CONV_GRAD_WEIGHT;
+	struct storage *preferred = p->reorder ? storage_new(p->weight_bytes) : NULL;
+
+	set(p->weight_plain, w);
+	set(p->weight, preferred ? preferred->data : w);
+	if (preferred && !gradient)
+		reorder(p, p->weight_plain, p->weight);
+	execute(p);
+	if (preferred && gradient)
+		reorder(p, p->weight, p->weight_plain);
+	storage_free(preferred);
+}
+
+bool onednn_conv(struct tape *t, struct node *n)
+{
+	struct tensor *x = n->in[0], *w = n->in[1], *y = n->out[0];
+	struct conv_key k = key_of(CONV_FORWARD, &n->attr, x->shape, w->shape, y->shape);
+	struct conv_primitive *p = conv_primitive(&k);
+
+	if (!p)
+		return false;
+	set(p->image, input_data(x, p->image_blocked));
+	set(p->result, output_data(y, p->result_blocked));
+	run_with_weight(p, (void *)tensor_plain(w));
+	return true;
+}
+
+bool onednn_conv_grad_input(struct tape *t, struct node *n)
+{
+	struct tensor *g = n->in[0], *w = n->in[1], *dx = n->out[0];
+	struct conv_key k = key_of(CONV_GRAD_INPUT, &n->attr, dx->shape, w->shape, g->shape);
+	struct conv_primitive *p = conv_primitive(&k);
+
+	if (!p)
+		return false;
+	set(p->result, input_data(g, p->result_blocked));
+	set(p->image, output_data(dx, p->image_blocked));
+	run_with_weight(p, (void *)tensor_plain(w));
+	return true;
+}
+
+bool onednn_conv_grad_weight(struct tape *t, struct node *n)
+{
+	struct tensor *x = n->in[0], *g = n->in[1], *dw = n->out[0];
+	struct conv_key k = key_of(CONV_GRAD_WEIGHT, &n->attr, x->shape, dw->shape, g->shape);
+	struct conv_primitive *p = conv_primitive(&k);
+
+	if (!p)
+		return false;
+	set(p->image, input_data(x, p->image_blocked));
+	set(p->result, input_data(g, p->result_blocked));
+	run_with_weight(p, tensor_new_plain(dw));
+	return true;
+}

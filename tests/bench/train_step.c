@@ -1,0 +1,188 @@
+/* Images/s of one training step (forward, backward, SGD): the twin of train_step.py.
+ *
+ * usage: train_step [model] [threads] [seconds] [batch] [profile]
+ * Prints one line: model, threads, median images/s, peak resident MB; `profile` adds time by op. */
+#include "core/base/random.h"
+#include "core/base/text.h"
+#include "core/models/model.h"
+#include "core/tensor/onednn/onednn.h"
+#include "core/train/optimizer.h"
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { CLASSES = 10, SIZE_PX = 32, STEPS_MOST = 10000 };
+
+static double now_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- a column that measures another: time by op ---- */
+static double op_s[OP_COUNT];
+static int64_t op_count[OP_COUNT];
+
+static bool timed(struct tape *t, struct node *n)
+{
+	double start = now_s();
+	const struct backend *b = &backend_onednn;
+
+	for (; b; b = b->next) {
+		if (!b->kernel[n->op])
+			continue;
+		for (int i = 0; i < n->in_count && !b->takes_blocked[n->op]; i++)
+			tensor_plain(n->in[i]);
+		if (b->kernel[n->op](t, n))
+			break;
+	}
+	op_s[n->op] += now_s() - start;
+	op_count[n->op]++;
+	return true;
+}
+
+static const struct backend *timing_backend(void)
+{
+	static struct backend b = {.name = "timing"};
+
+	for (int i = 0; i < OP_COUNT; i++) {
+		b.kernel[i] = timed;
+		b.takes_blocked[i] = true;
+	}
+	return &b;
+}
+
+static void print_profile(int steps)
+{
+	for (int i = 0; i < OP_COUNT; i++)
+		if (op_count[i])
+			printf("  %-18s %6.1f calls/step %9.3f ms/step\n", op_name[i],
+			       (double)op_count[i] / steps, 1e3 * op_s[i] / steps);
+}
+
+/* ---- one step ---- */
+struct bench {
+	struct model *model;
+	struct optimizer optimizer;
+	struct tensor *image, *label;
+	const struct backend *backend;
+};
+
+static double step(struct bench *b)
+{
+	struct tape tape;
+	struct forward f;
+	int count = b->model->parameters.count;
+	struct tensor **gradient = xcalloc((size_t)count, sizeof(struct tensor *));
+
+	tape_init(&tape, b->backend);
+	model_begin(&f, &tape, b->model, FORWARD_TRAINING, NULL);
+	struct tensor *logits = model_forward(b->model, &f, tape_leaf(&tape, b->image));
+	struct tensor *each = op_cross_entropy(&tape, logits, tape_leaf(&tape, b->label));
+	struct tensor *loss = op_mean(&tape, each);
+	double value = tensor_at(loss, 0);
+	tape_grad(&tape, loss, f.raw, count, gradient, GRAD_CONSUME);
+	double start = now_s();
+	optimizer_step(&b->optimizer, gradient, 0.01);
+	op_s[OP_leaf] += now_s() - start; /* the optimizer, in the profile */
+	op_count[OP_leaf]++;
+	forward_release(&f);
+	tape_release(&tape);
+	free(gradient);
+	return value;
+}
+
+static void bench_init(struct bench *b, const char *name, int batch, bool profile)
+{
+	struct model_config c;
+	struct error e = {{0}};
+	struct optimizer_settings s = optimizer_defaults;
+	struct random_stream r = random_stream(1, "bench", 0, 0);
+
+	if (model_config_named(&c, name, CLASSES, NULL, &e)) {
+		fprintf(stderr, "%s\n", e.text);
+		exit(2);
+	}
+	b->model = model_new(&c, F32);
+	parameter_start(&b->model->parameters, 1);
+	s.momentum = 0.9;
+	s.weight_decay = 1e-4;
+	if (optimizer_init(&b->optimizer, &s, &b->model->parameters, &e))
+		exit(2);
+	b->image = tensor_new(F32, SHAPE(batch, 3, SIZE_PX, SIZE_PX));
+	b->label = tensor_new(I32, SHAPE(batch));
+	float *pixel = tensor_write(b->image);
+	int32_t *label = tensor_write(b->label);
+	for (int64_t i = 0, n = shape_count(b->image->shape); i < n; i++)
+		pixel[i] = (float)random_normal(&r, (uint64_t)i);
+	for (int i = 0; i < batch; i++)
+		label[i] = (int32_t)random_below(&r, (uint64_t)i, CLASSES);
+	b->backend = profile ? timing_backend() : &backend_onednn;
+}
+
+static void bench_release(struct bench *b)
+{
+	optimizer_release(&b->optimizer);
+	model_free(b->model);
+	tensor_free(b->image);
+	tensor_free(b->label);
+	storage_trim();
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static long peak_mb(void)
+{
+	FILE *f = fopen("/proc/self/status", "r");
+	char line[200];
+	long kb = 0;
+
+	while (f && fgets(line, sizeof line, f))
+		if (!strncmp(line, "VmHWM:", 6))
+			kb = strtol(line + 6, NULL, 10);
+	if (f)
+		fclose(f);
+	return kb / 1024;
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "resnet20";
+	int threads = argc > 2 ? atoi(argv[2]) : 1, batch = argc > 4 ? atoi(argv[4]) : 128;
+	double seconds = argc > 3 ? atof(argv[3]) : 10, loss = 0;
+	bool profile = argc > 5;
+	static double took[STEPS_MOST];
+	struct bench b;
+	int steps = 0;
+
+	omp_set_num_threads(threads);
+	bench_init(&b, name, batch, profile);
+	double first = step(&b), begin = now_s();
+	memset(op_s, 0, sizeof op_s);
+	memset(op_count, 0, sizeof op_count);
+	int64_t reorders = tensor_reorders();
+	for (; steps < STEPS_MOST && (steps < 3 || now_s() - begin < seconds); steps++) {
+		double start = now_s();
+		loss = step(&b);
+		took[steps] = now_s() - start;
+	}
+	qsort(took, (size_t)steps, sizeof *took, compare);
+	printf("%s trawl threads %d images/s %.1f peak_mb %ld (loss %.4f -> %.4f, %.1f "
+	       "reorders/step)\n",
+	       name, threads, batch / took[steps / 2], peak_mb(), first, loss,
+	       (double)(tensor_reorders() - reorders) / steps);
+	if (profile)
+		print_profile(steps);
+	bench_release(&b);
+	return 0;
+}
