@@ -114,6 +114,20 @@ static void permutation_holds_each_number_once(void **state)
 	assert_true(fixed < 10 && same < 10);
 }
 
+static void short_permutations_come_equally_often(void **state)
+{
+	int counts[6] = {0};
+
+	for (int64_t seed = 0; seed < 6000; seed++) {
+		struct random_stream s = random_stream(seed, "shuffle", 0, 0);
+		int64_t order[3];
+		random_permutation(&s, order, 3);
+		counts[2 * order[0] + (order[1] > order[2])]++;
+	}
+	for (int i = 0; i < 6; i++)
+		assert_in_range(counts[i], 880, 1120);
+}
+
 static void hashes_give_published_values(void **state)
 {
 	char hex[SHA256_HEX], md5[MD5_HEX];

@@ -161,6 +161,27 @@ static void folder_digest_depends_on_names_and_bytes_alone(void **state)
 	free(three);
 }
 
+static void folder_digest_is_that_of_its_sorted_lines(void **state)
+{
+	static const char *const names[] = {"c", "a", "f", "b", "e", "d"};
+	char digest[SHA256_HEX], expected[SHA256_HEX], hex[SHA256_HEX];
+	struct text lines = {0};
+
+	sha256_hex("x", 1, hex);
+	for (int i = 0; i < 6; i++) {
+		char *name = xformat("set/%s", names[i]), *path = put(name, "x");
+		text_add(&lines, "%c\t1\t%s\n", 'a' + i, hex);
+		free(name);
+		free(path);
+	}
+	char *set = path_join(folder, "set");
+	digest_of(set, digest);
+	sha256_hex(lines.data, lines.length, expected);
+	assert_string_equal(digest, expected);
+	text_release(&lines);
+	free(set);
+}
+
 static void set_time(const char *path, time_t seconds)
 {
 	struct timespec times[2] = {{seconds, 0}, {seconds, 0}};
