@@ -419,6 +419,7 @@ int main(void)
 	        cmocka_unit_test(streams_differ_in_every_argument),
 	        cmocka_unit_test(random_numbers_have_their_moments),
 	        cmocka_unit_test(permutation_holds_each_number_once),
+	        cmocka_unit_test(short_permutations_come_equally_often),
 	        cmocka_unit_test(hashes_give_published_values),
 	        cmocka_unit_test(canonical_form_ignores_order_and_spelling),
 	        cmocka_unit_test(numbers_come_back_with_the_same_bits),

@@ -237,6 +237,7 @@ int main(void)
 	        LAW(built_in_set_lies_nowhere),
 	        LAW(archive_digest_is_that_of_its_bytes),
 	        LAW(folder_digest_depends_on_names_and_bytes_alone),
+	        LAW(folder_digest_is_that_of_its_sorted_lines),
 	        LAW(digest_is_remembered_until_the_file_changes),
 	        LAW(empty_folders_and_absent_files_are_errors),
 	};

@@ -205,6 +205,8 @@ static void rules_between_fields_are_checked(void **state)
 	         "data.path: found nothing; allowed: the folder or archive of images, which data "
 	         "set "
 	         "folder needs"},
+	        {"{\"train\": {\"epochs\": 1.5}}",
+	         "train.epochs: found 1.5; allowed: integer from 0 to 100000"},
 	        {"{\"quant\": 4}", "quant: found 4; allowed: an object"},
 	        {"{\"model\": {\"name\": \"resnet21\"}}",
 	         "model.name: found \"resnet21\"; allowed: resnet20 | resnet32 | resnet44 | "
