@@ -3,10 +3,10 @@
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/data/source.h"
 #include "core/models/weights.h"
+#include "core/tensor/onednn/onednn.h"
 #include "core/train/checkpoint.h"
-#include "core/train/find.h"
-#include "core/train/numerics.h"
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
@@ -23,6 +23,32 @@ int64_t trainer_steps_per_epoch(const struct trainer *t)
 const struct quantization *trainer_quantization(const struct trainer *t)
 {
 	return t->quantized ? &t->quantization : NULL;
+}
+
+/* Where the data lies, and that it is the data which the specification means. */
+static int find_data(struct trainer *t, struct error *e)
+{
+	const struct trial_spec *s = t->spec;
+	char *roots = t->files.data ? xstrdup(t->files.data) : source_roots();
+	char *found = source_find(s->data_name, s->data_path, roots, e);
+	char digest[SHA256_HEX];
+
+	free(roots);
+	if (!found)
+		return -1;
+	t->source = *found ? found : NULL;
+	if (!*found)
+		free(found);
+	if (!s->data_digest || t->parallel.rank)
+		return 0;
+	if (source_digest(s->data_name, t->source, digest, e))
+		return -1;
+	if (strcmp(digest, s->data_digest))
+		return error_set(e,
+		                 "data set %s: the digest of %s is %.12s…, the trial wants %.12s…",
+		                 s->data_name, t->source ? t->source : "the built-in set", digest,
+		                 s->data_digest);
+	return 0;
 }
 
 /* Rank 0 opens first and builds the cache where there is none; the others find it. */
@@ -207,9 +233,8 @@ static enum outcome prepare(struct trainer *t, struct error *e)
 		return OUTCOME_ERROR;
 	omp_set_dynamic(0);
 	omp_set_num_threads((int)s->train_threads);
-	t->numerics = numerics_class((int)s->train_threads);
-	int found = folder_make(t->files.folder, e) ||
-	            data_find(s->data_name, s->data_path, t->files.data, &t->source, e);
+	t->numerics = xstrdup(onednn_numerics_class((int)s->train_threads));
+	int found = folder_make(t->files.folder, e) || find_data(t, e) ? -1 : 0;
 	if (parallel_outcome(&t->parallel, found, e) || open_data(t, e))
 		return OUTCOME_REFUSE;
 	if (make_model(t, e) || make_optimizer(t, e))
