@@ -13,15 +13,12 @@ const struct backend backend_ref = {.name = "ref",
 
 bool ref_is_f64(const struct node *n)
 {
-	enum dtype type = F32;
+	int i = 0;
 
-	for (int i = 0; i < n->out_count; i++)
-		if (n->out[i] && n->out[i]->type != I32)
-			return n->out[i]->type == F64;
-	if (n->in_count)
-		type = n->in[0]->type;
-	assert(type == F64 || type == F32);
-	return type == F64;
+	while (!n->out[i])
+		i++;
+	assert(n->out[i]->type == F64 || n->out[i]->type == F32);
+	return n->out[i]->type == F64;
 }
 
 void strides_of(struct shape s, int64_t stride[])

@@ -44,6 +44,9 @@ void strides_aligned(struct shape small, struct shape s, int64_t stride[]); /* a
 void walk_init(struct walk *w, struct shape s, int64_t *const stride[], int operands);
 void walk_next(struct walk *w); /* to the next row */
 
+/* Calls of the two below, in the type at hand. */
+#define GEMM      NAME(gemm)
+#define TRANSPOSE NAME(transpose)
 /* c (m,n) += a (m,k) b (k,n), row-major. */
 void gemm_f64(int64_t m, int64_t n, int64_t k, const double *a, const double *b, double *c);
 void gemm_f32(int64_t m, int64_t n, int64_t k, const float *a, const float *b, float *c);

@@ -60,17 +60,18 @@ KERNEL(conv_grad_weight)
 
 #else /* once per type */
 
-/* One row of columns: the pixels that tap (c, r, s) sees. */
-static void NAME(tap_gather)(const struct conv *c, const REAL *x, int64_t r, int64_t s, REAL *row)
+/* Row k of columns, what tap k = (channel, r, s) sees, read from the image … */
+static void NAME(tap_gather)(const struct conv *c, const REAL *x, int64_t k, REAL *row)
 {
-	int64_t i0, i1, j0, j1;
+	int64_t r = k / c->s % c->r - c->pad, s = k % c->s - c->pad, i0, i1, j0, j1;
 
-	seen(r - c->pad, c->height, c->p, c->stride, &i0, &i1);
-	seen(s - c->pad, c->width, c->q, c->stride, &j0, &j1);
+	x += k / (c->r * c->s) * c->height * c->width;
+	seen(r, c->height, c->p, c->stride, &i0, &i1);
+	seen(s, c->width, c->q, c->stride, &j0, &j1);
 	if (i0 || j0 || i1 < c->p || j1 < c->q)
 		memset(row, 0, (size_t)c->pixels * sizeof *row);
 	for (int64_t i = i0; i < i1; i++) {
-		const REAL *from = x + (i * c->stride + r - c->pad) * c->width + s - c->pad;
+		const REAL *from = x + (i * c->stride + r) * c->width + s;
 		if (c->stride == 1)
 			for (int64_t j = j0; j < j1; j++)
 				row[i * c->q + j] = from[j];
@@ -80,14 +81,16 @@ static void NAME(tap_gather)(const struct conv *c, const REAL *x, int64_t r, int
 	}
 }
 
-static void NAME(tap_scatter)(const struct conv *c, REAL *x, int64_t r, int64_t s, const REAL *row)
+/* … and added to it. */
+static void NAME(tap_scatter)(const struct conv *c, REAL *x, int64_t k, const REAL *row)
 {
-	int64_t i0, i1, j0, j1;
+	int64_t r = k / c->s % c->r - c->pad, s = k % c->s - c->pad, i0, i1, j0, j1;
 
-	seen(r - c->pad, c->height, c->p, c->stride, &i0, &i1);
-	seen(s - c->pad, c->width, c->q, c->stride, &j0, &j1);
+	x += k / (c->r * c->s) * c->height * c->width;
+	seen(r, c->height, c->p, c->stride, &i0, &i1);
+	seen(s, c->width, c->q, c->stride, &j0, &j1);
 	for (int64_t i = i0; i < i1; i++) {
-		REAL *to = x + (i * c->stride + r - c->pad) * c->width + s - c->pad;
+		REAL *to = x + (i * c->stride + r) * c->width + s;
 		for (int64_t j = j0; j < j1; j++)
 			to[j * c->stride] += row[i * c->q + j];
 	}
@@ -95,20 +98,14 @@ static void NAME(tap_scatter)(const struct conv *c, REAL *x, int64_t r, int64_t 
 
 static void NAME(gather_columns)(const struct conv *c, const REAL *x, REAL *columns)
 {
-	for (int64_t ch = 0; ch < c->channels; ch++)
-		for (int64_t r = 0; r < c->r; r++)
-			for (int64_t s = 0; s < c->s; s++, columns += c->pixels)
-				NAME(tap_gather)
-	(c, x + ch * c->height * c->width, r, s, columns);
+	for (int64_t k = 0; k < c->window; k++)
+		NAME(tap_gather)(c, x, k, columns + k * c->pixels);
 }
 
 static void NAME(scatter_columns)(const struct conv *c, REAL *x, const REAL *columns)
 {
-	for (int64_t ch = 0; ch < c->channels; ch++)
-		for (int64_t r = 0; r < c->r; r++)
-			for (int64_t s = 0; s < c->s; s++, columns += c->pixels)
-				NAME(tap_scatter)
-	(c, x + ch * c->height * c->width, r, s, columns);
+	for (int64_t k = 0; k < c->window; k++)
+		NAME(tap_scatter)(c, x, k, columns + k * c->pixels);
 }
 
 static void NAME(conv)(struct node *n)
@@ -122,9 +119,8 @@ static void NAME(conv)(struct node *n)
 	for (int64_t i = 0; i < c.images * c.groups; i++) {
 		int64_t group = i % c.groups;
 		NAME(gather_columns)(&c, x + i * c.channels * c.height * c.width, columns->data);
-		NAME(gemm)
-		(c.outputs, c.pixels, c.window, w + group * c.outputs * c.window, columns->data,
-		 y + i * c.outputs * c.pixels);
+		GEMM(c.outputs, c.pixels, c.window, w + group * c.outputs * c.window, columns->data,
+		     y + i * c.outputs * c.pixels);
 	}
 	storage_free(columns);
 }
@@ -141,12 +137,10 @@ static void NAME(conv_grad_input)(struct node *n)
 	memset(x, 0, (size_t)shape_count(n->out[0]->shape) * sizeof *x);
 	for (int64_t i = 0; i < c.images * c.groups; i++) {
 		int64_t group = i % c.groups;
-		NAME(transpose)
-		(c.outputs, c.window, w + group * c.outputs * c.window, turned->data);
+		TRANSPOSE(c.outputs, c.window, w + group * c.outputs * c.window, turned->data);
 		memset(columns->data, 0, bytes);
-		NAME(gemm)
-		(c.window, c.pixels, c.outputs, turned->data, g + i * c.outputs * c.pixels,
-		 columns->data);
+		GEMM(c.window, c.pixels, c.outputs, turned->data, g + i * c.outputs * c.pixels,
+		     columns->data);
 		NAME(scatter_columns)(&c, x + i * c.channels * c.height * c.width, columns->data);
 	}
 	storage_free(columns);
@@ -165,10 +159,9 @@ static void NAME(conv_grad_weight)(struct node *n)
 	for (int64_t i = 0; i < c.images * c.groups; i++) {
 		int64_t group = i % c.groups;
 		NAME(gather_columns)(&c, x + i * c.channels * c.height * c.width, columns->data);
-		NAME(transpose)(c.window, c.pixels, columns->data, turned->data);
-		NAME(gemm)
-		(c.outputs, c.window, c.pixels, g + i * c.outputs * c.pixels, turned->data,
-		 w + group * c.outputs * c.window);
+		TRANSPOSE(c.window, c.pixels, columns->data, turned->data);
+		GEMM(c.outputs, c.window, c.pixels, g + i * c.outputs * c.pixels, turned->data,
+		     w + group * c.outputs * c.window);
 	}
 	storage_free(columns);
 	storage_free(turned);

@@ -84,7 +84,7 @@ BINARY(add, a + b)
 BINARY(sub, a - b)
 BINARY(mul, a *b)
 BINARY(relu_grad, b > 0 ? a : 0)
-BINARY(add_relu, a + b > 0 ? a + b : 0)
+BINARY(add_relu, a + b < 0 ? 0 : a + b)
 
 #define UNARY(op, EXPR)                                                                       \
 	WIDE static void NAME(op)(struct node * n)                                            \
@@ -105,5 +105,5 @@ UNARY(recip, 1 / x)
 UNARY(exp, (REAL)exp((double)x))
 UNARY(log, (REAL)log((double)x))
 UNARY(sqrt, (REAL)sqrt((double)x))
-UNARY(relu, x > 0 ? x : 0)
+UNARY(relu, x < 0 ? 0 : x) /* NaN stays, so that divergence shows */
 #endif

@@ -57,16 +57,16 @@ static void NAME(matmul)(struct node *n)
 
 	if (n->attr.flag[0]) {
 		at = storage_new((size_t)(rows * inner) * sizeof(REAL));
-		NAME(transpose)(inner, rows, a, at->data);
+		TRANSPOSE(inner, rows, a, at->data);
 		a = at->data;
 	}
 	if (n->attr.flag[1]) {
 		bt = storage_new((size_t)(columns * inner) * sizeof(REAL));
-		NAME(transpose)(columns, inner, b, bt->data);
+		TRANSPOSE(columns, inner, b, bt->data);
 		b = bt->data;
 	}
 	memset(c, 0, (size_t)(rows * columns) * sizeof *c);
-	NAME(gemm)(rows, columns, inner, a, b, c);
+	GEMM(rows, columns, inner, a, b, c);
 	storage_free(at);
 	storage_free(bt);
 }

@@ -32,6 +32,7 @@ KERNEL(channel_affine)
 
 #else /* once per type */
 
+#define NORMALISE_ROW NAME(normalise_row)
 #define EACH_ROW(l, c, row)                                               \
 	for (int64_t row = (c) * (l).pixels, end_ = (l).images; end_ > 0; \
 	     row += (l).channels * (l).pixels, end_--)
@@ -42,15 +43,15 @@ static void NAME(channel_moments)(struct layout l, int64_t c, const REAL *x, dou
 {
 	double m = (double)(l.images * l.pixels), sum = 0, squares = 0;
 
-	EACH_ROW(l, c, row)
-	for (int64_t i = 0; i < l.pixels; i++)
-		sum += (double)x[row + i];
+	EACH_ROW (l, c, row)
+		for (int64_t i = 0; i < l.pixels; i++)
+			sum += (double)x[row + i];
 	*mean = sum / m;
-	EACH_ROW(l, c, row)
-	for (int64_t i = 0; i < l.pixels; i++) {
-		double centred = (double)x[row + i] - *mean;
-		squares += centred * centred;
-	}
+	EACH_ROW (l, c, row)
+		for (int64_t i = 0; i < l.pixels; i++) {
+			double centred = (double)x[row + i] - *mean;
+			squares += centred * centred;
+		}
 	*variance = squares / m;
 }
 
@@ -60,7 +61,7 @@ WIDE static void NAME(normalise_row)(int64_t n, const REAL *restrict x, REAL *re
 {
 	for (int64_t i = 0; i < n; i++) {
 		REAL value = slope * (x[i] - mean) + shift;
-		y[i] = relu && !(value > 0) ? 0 : value;
+		y[i] = relu && value < 0 ? 0 : value;
 	}
 }
 
@@ -78,9 +79,9 @@ static void NAME(batch_norm)(struct node *n)
 		NAME(channel_moments)(l, c, x, &mean, &variance);
 		double slope = (double)gamma[c] / sqrt(variance + n->attr.alpha);
 		if (y)
-			EACH_ROW(l, c, row)
-		NAME(normalise_row)
-		(l.pixels, x + row, y + row, (REAL)mean, (REAL)slope, beta[c], n->attr.flag[0]);
+			EACH_ROW (l, c, row)
+				NORMALISE_ROW(l.pixels, x + row, y + row, (REAL)mean, (REAL)slope,
+				              beta[c], n->attr.flag[0]);
 		if (means)
 			means[c] = (REAL)mean;
 		if (variances)
@@ -93,12 +94,12 @@ static void NAME(channel_sums)(struct layout l, int64_t c, const REAL *g, const 
                                const REAL *y, double mean, double r, double *sum_g, double *sum_gx)
 {
 	*sum_g = *sum_gx = 0;
-	EACH_ROW(l, c, row)
-	for (int64_t i = row; i < row + l.pixels; i++) {
-		double value = y && !(y[i] > 0) ? 0 : (double)g[i];
-		*sum_g += value;
-		*sum_gx += value * ((double)x[i] - mean) * r;
-	}
+	EACH_ROW (l, c, row)
+		for (int64_t i = row; i < row + l.pixels; i++) {
+			double value = y && !(y[i] > 0) ? 0 : (double)g[i];
+			*sum_g += value;
+			*sum_gx += value * ((double)x[i] - mean) * r;
+		}
 }
 
 /* dx = slope (g - mean_g - x^ mean_gx) */
@@ -107,12 +108,12 @@ static void NAME(channel_dx)(struct layout l, int64_t c, const REAL *g, const RE
 {
 	double mean = k[0], r = k[1], slope = k[2], mean_g = k[3], mean_gx = k[4];
 
-	EACH_ROW(l, c, row)
-	for (int64_t i = row; i < row + l.pixels; i++) {
-		double value = y && !(y[i] > 0) ? 0 : (double)g[i];
-		double x_hat = ((double)x[i] - mean) * r;
-		dx[i] = (REAL)(slope * (value - mean_g - x_hat * mean_gx));
-	}
+	EACH_ROW (l, c, row)
+		for (int64_t i = row; i < row + l.pixels; i++) {
+			double value = y && !(y[i] > 0) ? 0 : (double)g[i];
+			double x_hat = ((double)x[i] - mean) * r;
+			dx[i] = (REAL)(slope * (value - mean_g - x_hat * mean_gx));
+		}
 }
 
 static void NAME(batch_norm_grad)(struct node *n)
@@ -148,9 +149,9 @@ static void NAME(channel_affine)(struct node *n)
 	REAL *y = tensor_new_plain(n->out[0]);
 
 	for (int64_t i = 0; i < l.images * l.channels; i++)
-		NAME(normalise_row)
-	(l.pixels, x + i * l.pixels, y + i * l.pixels, 0, a[i % l.channels], b[i % l.channels],
-	 n->attr.flag[0]);
+		NORMALISE_ROW(l.pixels, x + i * l.pixels, y + i * l.pixels, 0, a[i % l.channels],
+		              b[i % l.channels], n->attr.flag[0]);
 }
 #undef EACH_ROW
+#undef NORMALISE_ROW
 #endif

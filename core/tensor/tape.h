@@ -91,7 +91,7 @@ enum grad_mode {
 	GRAD_KEEP,    /* values stay, the gradient itself is not recorded */
 	GRAD_RECORD,  /* values stay and the gradient is recorded: it can be differentiated again */
 };
-/* Gradients of scalar y with respect to wrt[0 … count-1] into out[]: zeros where y does not depend
+/* Gradients of scalar y with respect to wrt[0 …] into out[]: zeros where y does not depend
  * on one.  They are tape tensors.  wrt may be leaves or values in mid graph.  After GRAD_CONSUME
  * all that depends on wrt is gone, y too (read the loss first; tensor_share what must outlive it);
  * leaves, wrt themselves, what does not depend on them and out[] stay until the tape is rewound. */
