@@ -16,4 +16,56 @@
  * yield (checkpoint, then outcome yield), checkpoint.  The exit status means nothing. */
 #ifndef WORKER_JOB_H
 #define WORKER_JOB_H
+#include "core/base/error.h"
+#include "worker/joblog.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct job_options {
+	const char *launcher; /* "mpiexec.mpich -launcher fork": words, never read by a shell */
+	const char *program;  /* trawl-trial */
+	const char *socket;   /* ipc://…, where the agent listens */
+	const char *data;     /* DIR[:DIR…]; may be null */
+	const char *agent;    /* its name for this run: the first part of the mark */
+	int64_t log_bytes_max;
+};
+
+struct job_input {
+	const char *role, *path;
+};
+
+struct job_start {
+	int64_t trial, attempt;
+	int ranks, threads;
+	const char *folder; /* DIR; holds trial.json */
+	const char *resume; /* checkpoint to go on from; may be null */
+	const struct job_input *inputs;
+	size_t input_count;
+};
+
+struct job {
+	pid_t pid;  /* of the launcher, leader of its process group; 0 once it was waited for */
+	int status; /* of the launcher, as from waitpid */
+	char *mark; /* AGENT/TRIAL-ATTEMPT/ */
+	struct joblog log;
+};
+
+/* Forks and executes; call it in the main thread only, since the launcher gets a signal when the
+ * thread that forked it ends. */
+int job_start(struct job *j, const struct job_options *o, const struct job_start *s,
+              struct error *e);
+
+/* Whether the launcher has ended; takes its status the first time. */
+bool job_ended(struct job *j);
+
+/* SIGKILL to the process group and to everything that bears the mark; waits until all are gone (a
+ * second at most).  Returns how many are left. */
+size_t job_kill(struct job *j);
+
+/* Memory of all its processes together; -1 when there are none. */
+int64_t job_memory_bytes(const struct job *j);
+
+/* Kills what is left of it. */
+void job_release(struct job *j);
 #endif

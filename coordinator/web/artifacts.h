@@ -26,9 +26,9 @@ struct artifacts_options {
 	int port;                  /* 0: any free one */
 	void *zmq_context;         /* the one whose inproc:// the turn has bound */
 	const char *turn_endpoint; /* "inproc://…", bound by a ROUTER socket before the first PUT */
-	int64_t upload_bytes_max;  /* larger ones are refused; 0: 64 GiB */
-	int64_t free_bytes_floor;  /* uploads are refused below; 0: 256 MiB */
-	int commit_wait_ms;        /* 0: 10,000 */
+	int64_t upload_bytes_max; /* larger ones are refused; 0: 64 GiB */
+	int64_t free_bytes_floor; /* uploads are refused below; 0: 256 MiB */
+	int commit_wait_ms;       /* 0: 10,000 */
 };
 
 struct artifacts; /* a running server with its threads */
