@@ -2,12 +2,12 @@
  *
  *   HEAD /artifacts/<64 hex>   200, Content-Length        the bytes are stored
  *                              404, Upload-Offset: N      N bytes of an upload lie here (0: none)
- *   PUT  /artifacts/<64 hex>   with Content-Range: bytes A-B/TOTAL (or whole, without it)
- *                              201 stored and committed   202 a range taken, more to come
- *                              409 A is not Upload-Offset 423 another upload of it is under way
- *                              422 the SHA-256 differs    413 too large    507 the disk is full
- *                              503 the commit did not come in time: say it again
- *   GET  /artifacts/<64 hex>   200, or 206 for Range: bytes=A-
+ *   PUT  /artifacts/<64 hex>   with Content-Range: bytes A-B/TOTAL, or whole without it, or with
+ *                              an asterisk for A-B and an empty body: commit what is here
+ * A-B: commit what is here 201 stored and committed   202 a range taken, more to come 409 A is not
+ * Upload-Offset 423 another upload of it is under way 422 the SHA-256 differs    413 too large 507
+ * the disk is full 503 the commit did not come in time: say it again GET  /artifacts/<64 hex> 200,
+ * or 206 for Range: bytes=A-
  *
  * Every request carries `Authorization: Bearer <token of the lease>`; 403 unless that token belongs
  * to an attempt of a trial that has not ended.  Bytes lie in <folder>/ab/<64 hex>, uploads beside
