@@ -45,10 +45,11 @@ $(BUILD)/lib%.a:
 	@rm -f $@
 	ar rcs $@ $^
 
-link = $(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) $(LIBS) -o $@
+link = $(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(LIBS) -o $@
 $(BUILD)/trawl:        $(call obj,coordinator/main.c)   $(call lib,coordinator) $(call lib,base); $(link)
 $(BUILD)/trawl-worker: $(call obj,worker/agent_main.c)  $(call lib,worker)      $(call lib,base); $(link)
 $(BUILD)/trawl-trial:  $(call obj,worker/rank.c)        $(call lib,worker) $(call lib,core) $(call lib,base); $(link)
+$(BUILD)/tests/golden: $(call obj,$(wildcard tests/goldens/*.c))
 $(BUILD)/tests/%: $(BUILD)/tests/%.c.o $(call lib,coordinator) $(call lib,worker) $(call lib,core) $(call lib,base)
 	@mkdir -p $(@D)
 	$(link) -lcmocka
