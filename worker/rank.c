@@ -268,20 +268,6 @@ static int make_folder(struct options *o, struct error *e)
 	return status;
 }
 
-static int prepare(struct error *e)
-{
-	struct options *o = &run.options;
-	int status = make_folder(o, e);
-
-	if (!status && run.parallel.rank == 0) {
-		status = trial_report_open(&run.report, o->agent, o->trial, o->attempt,
-		                           run.parallel.ranks, onednn_numerics_class(0),
-		                           o->files.folder, e);
-		run.reporting = status == 0;
-	}
-	return status;
-}
-
 static int read_trial(struct error *e)
 {
 	run.trial = json_read(run.options.path, e);
@@ -293,18 +279,31 @@ static int read_trial(struct error *e)
 	return 0;
 }
 
+/* Folder, trial, agent; what is wrong with the trial is for the agent to hear too. */
+static int prepare(struct error *e)
+{
+	struct options *o = &run.options;
+	struct error unheard = {0};
+
+	if (make_folder(o, e))
+		return -1;
+	int status = read_trial(e);
+	if (run.parallel.rank == 0) {
+		int threads = (int)run.spec.train_threads;
+		run.reporting = !trial_report_open(
+		        &run.report, o->agent, o->trial, o->attempt, run.parallel.ranks,
+		        onednn_numerics_class(threads), o->files.folder, status ? &unheard : e);
+	}
+	return run.parallel.rank || run.reporting ? status : -1;
+}
+
 static enum outcome run_trial(struct error *e)
 {
-	if (parallel_outcome(&run.parallel, read_trial(e), e))
-		return OUTCOME_ERROR;
-	if (run.parallel.rank == 0) {
-		free(run.report.numerics);
-		run.report.numerics = xstrdup(onednn_numerics_class((int)run.spec.train_threads));
+	if (run.parallel.rank == 0)
 		printf("%s on %s, %lld epochs, %d ranks of %lld threads; results in %s\n",
 		       run.spec.model_name, run.spec.data_name, (long long)run.spec.train_epochs,
 		       run.parallel.ranks, (long long)run.spec.train_threads,
 		       run.options.files.folder);
-	}
 	run.options.files.keep_all = run.options.agent != NULL;
 	return action_run(&run.trainer, run.trial, &run.spec, &run.options.files, &observer,
 	                  &run.parallel, e);

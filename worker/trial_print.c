@@ -34,7 +34,8 @@ void trial_print_progress(const struct progress *p)
 		text_add(&t, "epoch %lld/%lld  ", (long long)p->epoch + 1, (long long)p->epochs);
 	text_add(&t, "%s", p->phase);
 	if (p->steps) {
-		text_add(&t, "  step %lld/%lld", (long long)p->step, (long long)p->steps);
+		text_add(&t, "  %s %lld/%lld", p->epochs ? "step" : "image", (long long)p->step,
+		         (long long)p->steps);
 		if (p->images_per_second > 0)
 			text_add(&t, "  %.0f images/s", p->images_per_second);
 	}

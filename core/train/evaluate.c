@@ -60,6 +60,7 @@ enum order trainer_evaluate(struct trainer *t)
 	accuracy_release(&t->accuracy);
 	accuracy_init(&t->accuracy, count, t->model->config.classes);
 	t->evaluated_step = -1;
+	t->evaluated = 0;
 	for (int64_t round = 0; round < (batches + ranks - 1) / ranks; round++) {
 		int64_t batch = round * ranks + t->parallel.rank, first = batch * size;
 		enum order order = trainer_order(t);
@@ -67,6 +68,8 @@ enum order trainer_evaluate(struct trainer *t)
 			return order;
 		if (batch < batches)
 			evaluate_batch(t, first, count - first < size ? count - first : size);
+		t->evaluated = (round + 1) * ranks * size;
+		t->evaluated = t->evaluated < count ? t->evaluated : count;
 		trainer_tell(t, "evaluate");
 	}
 	merge(t);

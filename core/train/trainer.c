@@ -229,7 +229,9 @@ static enum outcome prepare(struct trainer *t, struct error *e)
 {
 	const struct trial_spec *s = t->spec;
 
-	if (parallel_divide(&t->parallel, (int)s->train_shards, e))
+	int shards = s->train_epochs ? (int)s->train_shards : t->parallel.ranks;
+
+	if (parallel_divide(&t->parallel, shards, e))
 		return OUTCOME_ERROR;
 	omp_set_dynamic(0);
 	omp_set_num_threads((int)s->train_threads);
@@ -315,29 +317,30 @@ static double last_accuracy(const struct result *r)
 	return NAN;
 }
 
+/* Without training, the images evaluated are the steps. */
 void trainer_tell(struct trainer *t, const char *phase)
 {
 	const struct position *at = &t->position;
 	double passed = clock_seconds() - t->progress_clock;
-	double images = at->train_samples - t->progress_samples;
+	double done = t->train ? at->train_samples : (double)t->evaluated;
+	double all = t->train ? (double)(t->train->count * t->spec->train_epochs)
+	                      : (double)t->test->count;
 
 	if (t->parallel.rank || !t->observer.progress || passed < PROGRESS_SECONDS)
 		return;
-	if (images > 0)
-		t->images_per_second = images / passed;
+	if (done > t->progress_samples)
+		t->images_per_second = (done - t->progress_samples) / passed;
 	t->progress_clock += passed;
-	t->progress_samples = at->train_samples;
-	double left =
-	        t->train ? (double)(t->train->count * t->spec->train_epochs) - (at->train_samples)
-	                 : 0;
+	t->progress_samples = done;
 	struct progress p = {
 	        .phase = phase,
-	        .step = at->step,
-	        .steps = t->train ? trainer_steps_per_epoch(t) * t->spec->train_epochs : 0,
+	        .step = t->train ? at->step : t->evaluated,
+	        .steps = t->train ? trainer_steps_per_epoch(t) * t->spec->train_epochs
+	                          : t->test->count,
 	        .epoch = at->epoch,
 	        .epochs = t->spec->train_epochs,
 	        .images_per_second = t->images_per_second,
-	        .seconds_left = t->images_per_second > 0 ? left / t->images_per_second : 0,
+	        .seconds_left = t->images_per_second > 0 ? (all - done) / t->images_per_second : 0,
 	        .loss = at->samples > 0 ? at->loss_sum / at->samples : NAN,
 	        .accuracy = last_accuracy(&t->result)};
 	t->observer.progress(t->observer.self, &p);

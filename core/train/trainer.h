@@ -92,6 +92,7 @@ struct trainer {
 	struct position position;
 	struct result result;
 	struct accuracy accuracy; /* of the last evaluation */
+	int64_t evaluated;        /* images of the evaluation under way, all ranks */
 	int64_t evaluated_step;   /* at which it was made; -1: never */
 	double evaluate_seconds;  /* what it took */
 
