@@ -273,8 +273,12 @@ static int read_trial(struct error *e)
 	run.trial = json_read(run.options.path, e);
 	if (!run.trial)
 		return -1;
-	if (trial_spec_parse(run.trial, &run.spec, e))
-		return error_prefix(e, "%s", run.options.path);
+	if (trial_spec_parse(run.trial, &run.spec, e)) {
+		char *list = xstrdup(e->text);
+		error_set(e, "%s:\n%s", run.options.path, list);
+		free(list);
+		return -1;
+	}
 	trial_fill(run.trial);
 	return 0;
 }
