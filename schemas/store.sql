@@ -3,18 +3,29 @@
 
 create table coordinator(                    -- one row: who owns this file
 	one integer primary key check (one = 1),
-	endpoint text, url text, host text, pid integer, started_ms integer, turn_ms integer
+	endpoint text, url text, host text, pid integer, started_ms integer,
+	turn_ms integer                          -- when the last turn was: a gap extends all leases
 ) strict;
 
 create table study(
 	id integer primary key,
 	name text not null unique,
 	sweep text not null,                     -- the sweep as launched, canonical JSON
+	digests text not null default '{}',      -- JSON: what files and data sets hashed to at launch
 	state text not null default 'active' check (state in ('active', 'paused', 'cancelled')),
-	priority integer not null default 0,
+	pause_now integer not null default 0,    -- paused, and what ran is handed back
 	created_ms integer not null,
-	trials integer not null default 0,       -- how many trials were made so far
-	total integer                            -- how many the sweep makes in all
+	cursor integer not null default 0,       -- how many of the sweep's combinations were looked at
+	total integer not null,                  -- how many it has
+	trials integer not null default 0        -- how many trials were made so far
+) strict;
+
+create table ask(                            -- the different things that trials ask of an agent
+	id integer primary key,
+	ranks integer not null, threads integer not null,
+	gpus integer not null, memory_mb integer not null,
+	data_digest text not null,               -- only agents that have it; '': built in
+	unique (ranks, threads, gpus, memory_mb, data_digest)
 ) strict;
 
 create table trial(
@@ -24,23 +35,24 @@ create table trial(
 	state text not null check (state in ('waiting', 'ready', 'leased', 'paused', 'done', 'skipped',
 		'pruned', 'failed', 'infeasible', 'cancelled')),
 	attempt integer not null default 0,
-	worker integer references worker(id),    -- whose lease it is
+	worker integer references worker(id),    -- whose lease it is, or was last
 	lease_until_ms integer,
 	not_before_ms integer not null default 0,  -- backoff after an error
-	ready_seq integer,                       -- order among the ready
+	unsettled integer not null default 0,    -- its inputs, or it, changed: this turn looks again
+	held integer not null default 0,         -- every study that wants it is paused (2: hands it back)
+	ask integer not null references ask(id),
+	source text,                             -- SHA-256 of the file that it starts from
 	priority integer not null default 0,
-	ranks integer not null default 1, threads integer not null default 1,
-	gpus integer not null default 0, memory_mb integer not null default 0,
-	data_digest text,                        -- only agents that have it; null: built in
 	errors integer not null default 0,       -- counted against retry.limit
-	losses integer not null default 0,       -- counted against lost.limit
+	losses integer not null default 0,       -- counted against the limit of losses without progress
 	why text,                                -- the last error, as the user reads it
 	created_ms integer not null, ready_ms integer, started_ms integer, ended_ms integer
 ) strict;
-create index trial_ready on trial(ranks, gpus, memory_mb, priority desc, ready_seq) where state = 'ready';
+create index trial_ready on trial(ask, priority desc, id) where state = 'ready' and held = 0;
 create index trial_lease on trial(lease_until_ms) where state = 'leased';
 create index trial_worker on trial(worker) where state = 'leased';
-create index trial_waiting on trial(id) where state = 'waiting';
+create index trial_unsettled on trial(id) where unsettled = 1;
+create index trial_state on trial(state);
 
 create table study_trial(                    -- which study wants which trial, under which number
 	study integer not null references study(id),
@@ -53,6 +65,13 @@ create table study_trial(                    -- which study wants which trial, u
 	primary key (study, number)
 ) strict, without rowid;
 create index study_trial_trial on study_trial(trial);
+create index study_trial_assignment on study_trial(study, assignment) where role = 'trial';
+
+create table study_metric(                   -- the final metrics seen in a study: columns of its view
+	study integer not null references study(id),
+	metric text not null,
+	primary key (study, metric)
+) strict, without rowid;
 
 create table trial_input(
 	trial integer not null references trial(id),
@@ -68,13 +87,17 @@ create table attempt(
 	worker integer not null references worker(id),
 	token_sha256 text not null,              -- the lease's token, hashed
 	started_ms integer not null, ended_ms integer,
-	outcome text, text text, log text,
-	numerics text,
-	from_step integer not null default 0,    -- the checkpoint step that it began from
+	outcome text, text text,
+	log text not null default '', log_end integer not null default 0,  -- the last of it; offset behind it
+	numerics text,                           -- class of the agent's machine
+	from_artifact integer references artifact(id),  -- the checkpoint that it began from
+	from_step integer not null default 0,
 	step integer not null default 0, steps integer, epoch integer, epochs integer,
-	images_per_second real, loss real, accuracy real, phase text,   -- the last beat
+	images_per_second real, loss real, accuracy real, phase text,   -- the last beat; phase null: none yet
 	primary key (trial, attempt)
 ) strict, without rowid;
+create index attempt_worker on attempt(worker, ended_ms);
+create index attempt_token on attempt(token_sha256);
 
 create table metric(                         -- a later attempt replaces the row
 	trial integer not null references trial(id),
@@ -115,11 +138,12 @@ create table artifact(
 	step integer not null default 0,
 	bytes integer not null,
 	numerics text,
+	final integer not null default 0,        -- named by 'done': never collected
 	state text not null check (state in ('present', 'bad', 'collected')),
 	created_ms integer not null,
 	unique (trial, name, step, sha256)
 ) strict;
-create index artifact_sha256 on artifact(sha256);
+create index artifact_sha256 on artifact(sha256) where state = 'present';
 
 create table upload(                         -- bytes that lie in the store, named or not yet
 	sha256 text primary key,
@@ -127,15 +151,29 @@ create table upload(                         -- bytes that lie in the store, nam
 	stored_ms integer not null
 ) strict, without rowid;
 
+create table source(                         -- files that sweeps start from, copied into the store
+	sha256 text primary key,
+	path text not null,
+	created_ms integer not null
+) strict, without rowid;
+
+create table doomed(                         -- bytes to delete, now that this is committed
+	sha256 text primary key
+) strict, without rowid;
+
 create table worker(
 	id integer primary key,
 	agent text not null unique,              -- fresh for every agent process
 	name text not null, pid integer,
-	ranks integer, threads integer, memory_mb integer, gpus integer,
-	labels text, data text, numerics text, version text,
+	ranks integer not null, threads integer not null,
+	memory_mb integer not null, gpus integer not null,
+	labels text not null, data text not null, -- JSON lists; data: [{name, digest}]
+	numerics text not null, version text not null,
 	state text not null check (state in ('up', 'draining', 'quarantined', 'left', 'lost')),
-	free_ranks integer, free_memory_mb integer,
-	fast_failures integer not null default 0,
+	drain integer not null default 0,        -- a person drains it: what runs is handed back
+	other_slots integer not null default 0,  -- taken by what we gave up, as of its last beat
+	other_memory_mb integer not null default 0,
+	cleared_ms integer not null default 0,   -- failures before this do not quarantine it
 	first_seen_ms integer not null, seen_ms integer not null
 ) strict;
 

@@ -1,0 +1,117 @@
+/* What people do to studies that run: pause, resume, cancel, retry. */
+#include "coordinator/lease.h"
+#include "coordinator/study.h"
+#include "coordinator/turn.h"
+#include "core/base/json.h"
+
+static int64_t named_study(struct turn *t, const cJSON *args, cJSON **result, struct error *e)
+{
+	const char *name = json_text(args, "study", "");
+	int64_t id = sql_get_int(t->db, 0, "select id from study where name = ?", name);
+
+	if (!id)
+		error_set(e, "there is no study \"%s\" (see `trawl studies`)", name);
+	*result = cJSON_CreateObject();
+	cJSON_AddStringToObject(*result, "study", name);
+	return id;
+}
+
+static int set_state(struct turn *t, int64_t study, const char *state, bool now)
+{
+	sql_run(t->db, "update study set state = ?, pause_now = ? where id = ?", state, now, study);
+	study_hold(t->db, study);
+	t->all = true;
+	return 0;
+}
+
+int study_pause(struct turn *t, const cJSON *args, cJSON **result, struct error *e)
+{
+	int64_t study = named_study(t, args, result, e);
+
+	return study ? set_state(t, study, "paused", json_bool(args, "now", false)) : -1;
+}
+
+int study_resume(struct turn *t, const cJSON *args, cJSON **result, struct error *e)
+{
+	int64_t study = named_study(t, args, result, e);
+
+	if (study &&
+	    sql_get_int(t->db, 0, "select state = 'cancelled' from study where id = ?", study))
+		return error_set(e, "study \"%s\" was cancelled: launch it again",
+		                 json_text(args, "study", ""));
+	return study ? set_state(t, study, "active", false) : -1;
+}
+
+/* The next trial of a study, above `after`, in one of the states that the condition names. */
+static int64_t next_trial(struct turn *t, const char *text, int64_t study, int64_t after)
+{
+	return sql_get_int(t->db, 0, text, study, after);
+}
+
+int study_cancel(struct turn *t, const cJSON *args, cJSON **result, struct error *e)
+{
+	int64_t study = named_study(t, args, result, e), id = 0, cancelled = 0;
+	struct trial trial;
+
+	if (!study)
+		return -1;
+	sql_run(t->db, "update study_trial set wanted = 0 where study = ?", study);
+	while ((id = next_trial(
+	                t,
+	                "select min(trial) from study_trial st where study = ? and trial > ? "
+	                "and not exists (select 1 from study_trial o where o.trial = st.trial "
+	                "and o.wanted)",
+	                study, id)) &&
+	       trial_load(t->db, id, &trial)) {
+		bool leased = trial.state == TRIAL_LEASED;
+		if (!trial_move(t->db, t->now_ms, id, trial.attempt, ON_CANCEL, NULL))
+			continue;
+		cancelled++;
+		if (leased)
+			attempt_end(t, id, trial.attempt, "cancelled", NULL);
+	}
+	cJSON_AddNumberToObject(*result, "cancelled", (double)cancelled);
+	return set_state(t, study, "cancelled", false);
+}
+
+static int64_t retry_one(struct turn *t, int64_t id)
+{
+	struct trial trial;
+
+	if (!trial_load(t->db, id, &trial) ||
+	    !trial_move(t->db, t->now_ms, id, trial.attempt, ON_RETRY,
+	                &(struct trial_change){.why = "retried"}))
+		return 0;
+	sql_run(t->db, "update trial set errors = 0, losses = 0 where id = ?", id);
+	sql_run(t->db, "delete from refusal where trial = ?", id);
+	sql_run(t->db,
+	        "update study_trial set wanted = 1 where trial = ? and study in "
+	        "(select id from study where state <> 'cancelled')",
+	        id);
+	trial_hold(t->db, id);
+	return 1;
+}
+
+int study_retry(struct turn *t, const cJSON *args, cJSON **result, struct error *e)
+{
+	int64_t id = json_int(args, "trial", 0), retried = 0;
+
+	if (id) {
+		*result = cJSON_CreateObject();
+		retried = retry_one(t, id);
+		if (!retried)
+			return error_set(e, "trial %ld did not fail: nothing to retry", (long)id);
+	} else {
+		int64_t study = named_study(t, args, result, e);
+		if (!study)
+			return -1;
+		while ((id = next_trial(t,
+		                        "select min(st.trial) from study_trial st join trial t on "
+		                        "t.id = st.trial where st.study = ? and st.trial > ? and "
+		                        "t.state = 'failed'",
+		                        study, id)))
+			retried += retry_one(t, id);
+	}
+	cJSON_AddNumberToObject(*result, "retried", (double)retried);
+	return 0;
+}

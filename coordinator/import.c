@@ -1,0 +1,91 @@
+/* How a launch reads files and data sets, and brings files into the artifact store. */
+#include "coordinator/import.h"
+#include "core/base/file.h"
+#include "core/base/text.h"
+#include "core/data/source.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int data_digest(void *context, const char *name, const char *path, char digest[SHA256_HEX],
+                       struct error *e)
+{
+	char *roots = source_roots(), *found = source_find(name, path, roots, e);
+	int status = found ? source_digest(name, found, digest, e) : -1;
+
+	free(found);
+	free(roots);
+	return status;
+}
+
+char *import_path(const char *folder, const char *sha256)
+{
+	return xformat("%s/%.2s/%s", folder, sha256, sha256);
+}
+
+static int copy(const char *from, const char *to, struct error *e)
+{
+	char chunk[65536];
+	ssize_t got = 0, put = 0;
+	int in = open(from, O_RDONLY | O_CLOEXEC);
+	int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	int status = in < 0    ? error_errno(e, "%s: cannot be opened", from)
+	             : out < 0 ? error_errno(e, "%s: cannot be created", to)
+	                       : 0;
+
+	while (status == 0 && (got = read(in, chunk, sizeof chunk)) != 0) {
+		if (got < 0 && errno == EINTR)
+			continue;
+		for (ssize_t at = 0; status == 0 && at < got; at += put)
+			if ((put = write(out, chunk + at, (size_t)(got - at))) < 0)
+				status = error_errno(e, "%s: cannot be written", to);
+		if (got < 0)
+			status = error_errno(e, "%s: cannot be read", from);
+	}
+	if (status == 0 && fsync(out) != 0)
+		status = error_errno(e, "%s: fsync", to);
+	if (in >= 0)
+		close(in);
+	if (out >= 0)
+		close(out);
+	return status;
+}
+
+/* Copies, checks what was copied, and gives it its name. */
+static int import(const char *folder, const char *path, const char *digest, struct error *e)
+{
+	char *target = import_path(folder, digest), *temporary = xformat("%s.import", target);
+	char *parent = xformat("%s/%.2s", folder, digest), copied[SHA256_HEX] = "";
+	int status = folder_make(parent, e);
+
+	if (status == 0)
+		status = copy(path, temporary, e);
+	if (status == 0)
+		status = sha256_file(temporary, copied, e);
+	if (status == 0 && strcmp(copied, digest) != 0)
+		status = error_set(e, "%s: changed while it was read", path);
+	if (status == 0)
+		status = file_publish(temporary, target, e);
+	if (status != 0)
+		unlink(temporary);
+	free(parent);
+	free(temporary);
+	free(target);
+	return status;
+}
+
+static int file_digest(void *context, const char *path, bool bring, char digest[SHA256_HEX],
+                       int64_t *bytes, struct error *e)
+{
+	if (sha256_file(path, digest, e) != 0)
+		return -1;
+	*bytes = file_bytes(path);
+	return bring ? import(context, path, digest, e) : 0;
+}
+
+struct study_files import_files(const char *folder)
+{
+	return (struct study_files){data_digest, file_digest, (void *)folder};
+}

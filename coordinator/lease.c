@@ -1,0 +1,234 @@
+/* Leases: which agent may run which trial, until when. */
+#include "coordinator/lease.h"
+#include "coordinator/artifact.h"
+#include "coordinator/turn.h"
+#include "core/base/text.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	OTHER_AGENT_MS = 60000
+}; /* so long an error's trial waits for another agent than its last */
+
+/* What an agent has left. */
+struct room {
+	int64_t worker, threads, slots, memory_mb, gpus;
+	bool others; /* there are other agents for what failed here */
+};
+
+static int64_t slots_of(int64_t ranks, int64_t threads, int64_t worker_threads)
+{
+	return ranks * ((threads + worker_threads - 1) / worker_threads);
+}
+
+static bool room_load(struct turn *t, int64_t worker, struct room *room)
+{
+	struct sql_rows *rows = sql_query(
+	        t->db,
+	        "select w.threads, w.ranks - w.other_slots, w.memory_mb - w.other_memory_mb, "
+	        "w.gpus, "
+	        "exists (select 1 from worker o where o.state = 'up' and o.id <> w.id and "
+	        "o.seen_ms > ?2) from worker w where w.id = ?1 and w.state = 'up' and w.seen_ms > "
+	        "?2",
+	        worker, t->now_ms - t->options->lease_ms);
+
+	*room = (struct room){.worker = worker};
+	if (!sql_next(rows))
+		return false;
+	room->threads = sql_int(rows, 0);
+	room->slots = sql_int(rows, 1);
+	room->memory_mb = sql_int(rows, 2);
+	room->gpus = sql_int(rows, 3);
+	room->others = sql_int(rows, 4) != 0;
+	sql_end(rows);
+	rows = sql_query(t->db,
+	                 "select a.ranks, a.threads, a.memory_mb, a.gpus from trial join ask a on "
+	                 "a.id = trial.ask where trial.worker = ? and trial.state = 'leased'",
+	                 worker);
+	while (sql_next(rows)) {
+		room->slots -= slots_of(sql_int(rows, 0), sql_int(rows, 1), room->threads);
+		room->memory_mb -= sql_int(rows, 2);
+		room->gpus -= sql_int(rows, 3);
+	}
+	return true;
+}
+
+struct candidate {
+	int64_t trial, attempt, priority, slots, memory_mb, gpus;
+};
+
+/* The first ready trial that asks exactly this, if the worker may have it. */
+static bool first_ready(struct turn *t, const struct room *room, int64_t ask, struct candidate *c)
+{
+	struct sql_rows *rows = sql_query(
+	        t->db,
+	        "select id, attempt, priority from trial where state = 'ready' and held = 0 and "
+	        "ask = ?1 "
+	        "and not_before_ms <= ?2 and not exists (select 1 from refusal r where "
+	        "r.trial = trial.id and r.worker = ?3) and not (?4 and errors > 0 and "
+	        "not_before_ms + ?5 > ?2 and worker = ?3) order by priority desc, id limit 1",
+	        ask, t->now_ms, room->worker, room->others, OTHER_AGENT_MS);
+
+	if (!sql_next(rows))
+		return false;
+	c->trial = sql_int(rows, 0);
+	c->attempt = sql_int(rows, 1);
+	c->priority = sql_int(rows, 2);
+	sql_end(rows);
+	return true;
+}
+
+/* The best trial among the firsts of every ask that fits into the room. */
+static bool choose(struct turn *t, const struct room *room, struct candidate *best)
+{
+	struct sql_rows *asks = sql_query(
+	        t->db,
+	        "select id, ranks, threads, memory_mb, gpus from ask where ranks <= ?1 and "
+	        "memory_mb <= ?2 and gpus <= ?3 and (data_digest = '' or data_digest in (select "
+	        "value ->> '$.digest' from worker, json_each(worker.data) where worker.id = ?4))",
+	        room->slots, room->memory_mb, room->gpus, room->worker);
+	bool found = false;
+
+	while (sql_next(asks)) {
+		struct candidate c = {.memory_mb = sql_int(asks, 3), .gpus = sql_int(asks, 4)};
+		c.slots = slots_of(sql_int(asks, 1), sql_int(asks, 2), room->threads);
+		if (c.slots > room->slots || !first_ready(t, room, sql_int(asks, 0), &c))
+			continue;
+		if (!found || c.priority > best->priority ||
+		    (c.priority == best->priority && c.trial < best->trial))
+			*best = c;
+		found = true;
+	}
+	return found;
+}
+
+void lease_token(const char *secret, int64_t trial, int64_t attempt, char hex[SHA256_HEX])
+{
+	char *text = xformat("%s lease of trial %ld attempt %ld %s", secret, (long)trial,
+	                     (long)attempt, secret);
+
+	sha256_hex(text, strlen(text), hex);
+	free(text);
+}
+
+static bool lease_one(struct turn *t, int64_t worker, const struct candidate *c)
+{
+	struct trial_change change = {.worker = worker,
+	                              .lease_until_ms = t->now_ms + t->options->lease_ms};
+	char token[SHA256_HEX], hashed[SHA256_HEX];
+	struct artifact resume;
+	bool resumes = artifact_resume(t->db, c->trial, &resume);
+
+	if (!trial_move(t->db, t->now_ms, c->trial, c->attempt, ON_LEASE, &change))
+		return false;
+	lease_token(t->options->secret, c->trial, c->attempt + 1, token);
+	sha256_hex(token, strlen(token), hashed);
+	sql_run(t->db,
+	        "insert into attempt(trial, attempt, worker, token_sha256, started_ms, numerics, "
+	        "from_artifact, from_step, step) select ?1, ?2, id, ?3, ?4, numerics, nullif(?5, "
+	        "0), ?6, "
+	        "?6 from worker where id = ?7",
+	        c->trial, c->attempt + 1, (const char *)hashed, t->now_ms, resumes ? resume.id : 0,
+	        resumes ? resume.step : 0, worker);
+	return true;
+}
+
+int lease_assign(struct turn *t, int64_t worker)
+{
+	struct room room;
+	struct candidate c;
+	int leased = 0;
+
+	if (!t->leasing || !room_load(t, worker, &room))
+		return 0;
+	while (!t->db->failure && choose(t, &room, &c) && lease_one(t, worker, &c)) {
+		room.slots -= c.slots;
+		room.memory_mb -= c.memory_mb;
+		room.gpus -= c.gpus;
+		leased++;
+	}
+	return leased;
+}
+
+void attempt_end(struct turn *t, int64_t trial, int64_t attempt, const char *outcome,
+                 const char *text)
+{
+	sql_run(t->db,
+	        "update attempt set ended_ms = ?, outcome = ?, text = coalesce(?, text) "
+	        "where trial = ? and attempt = ?",
+	        t->now_ms, outcome, text, trial, attempt);
+}
+
+void lease_lose(struct turn *t, const struct trial *trial, const char *why)
+{
+	bool progress =
+	        sql_get_int(t->db, 0,
+	                    "select max(a.step) > min(p.from_step) from attempt p join artifact a "
+	                    "on a.trial = p.trial and a.attempt = p.attempt and "
+	                    "a.name = 'checkpoint' where p.trial = ? and p.attempt = ?",
+	                    trial->id, trial->attempt) != 0;
+	int64_t losses = progress ? 0 : trial->losses + 1;
+	bool last = losses >= t->options->lost_limit;
+	struct trial_change change = {.why = why};
+
+	if (!trial_move(t->db, t->now_ms, trial->id, trial->attempt, last ? ON_LOSE_LAST : ON_LOSE,
+	                &change))
+		return;
+	sql_run(t->db, "update trial set losses = ? where id = ?", losses, trial->id);
+	attempt_end(t, trial->id, trial->attempt, "lost", why);
+}
+
+void lease_expire(struct turn *t)
+{
+	for (;;) {
+		int64_t id = sql_get_int(t->db, 0,
+		                         "select id from trial indexed by trial_lease where "
+		                         "state = 'leased' and lease_until_ms <= ? order by "
+		                         "lease_until_ms, id limit 1",
+		                         t->now_ms);
+		struct trial trial;
+		if (!id || !trial_load(t->db, id, &trial))
+			break;
+		char *name =
+		        sql_get_text(t->db, "select name from worker where id = ?", trial.worker);
+		char *why = xformat("agent %s was not heard of for %ld s", name ? name : "?",
+		                    (long)(t->options->lease_ms / 1000));
+		lease_lose(t, &trial, why);
+		free(why);
+		free(name);
+	}
+	sql_run(t->db,
+	        "update worker set state = 'lost' where state = 'up' and seen_ms < ? and "
+	        "id not in (select worker from trial where state = 'leased')",
+	        t->now_ms - t->options->lease_ms);
+}
+
+enum standing lease_standing(struct turn *t, int64_t id, int64_t attempt, int64_t worker,
+                             struct trial *trial)
+{
+	struct trial_change change = {.worker = worker,
+	                              .lease_until_ms = t->now_ms + t->options->lease_ms};
+	bool ours =
+	        sql_get_int(t->db, 0,
+	                    "select 1 from attempt where trial = ? and attempt = ? and worker = ?",
+	                    id, attempt, worker) == 1;
+
+	if (!ours || !trial_load(t->db, id, trial) || trial_state_final(trial->state))
+		return STANDING_OVER;
+	if (trial->attempt != attempt)
+		return STANDING_LATE;
+	if (trial->state == TRIAL_LEASED)
+		return STANDING_CURRENT;
+	bool lost =
+	        sql_get_int(t->db, 0,
+	                    "select outcome = 'lost' from attempt where trial = ? and attempt = ?",
+	                    id, attempt) == 1;
+	if (!lost || !trial_move(t->db, t->now_ms, id, attempt, ON_REATTACH, &change))
+		return lost ? STANDING_LATE : STANDING_OVER;
+	sql_run(t->db,
+	        "update attempt set ended_ms = null, outcome = null where trial = ? and attempt = "
+	        "?",
+	        id, attempt);
+	trial_load(t->db, id, trial);
+	return STANDING_CURRENT;
+}

@@ -1,0 +1,201 @@
+/* ORDERS: the full list of what an agent should hold, and of what it must stop. */
+#include "coordinator/artifact.h"
+#include "coordinator/turn.h"
+#include "core/base/json.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const cJSON *listed(const cJSON *holds, int64_t trial, int64_t attempt)
+{
+	const cJSON *hold = NULL;
+
+	cJSON_ArrayForEach (hold, holds)
+		if (json_int(hold, "trial", 0) == trial && json_int(hold, "attempt", 0) == attempt)
+			return hold;
+	return NULL;
+}
+
+static cJSON *order(int64_t trial, int64_t attempt, const char *what)
+{
+	cJSON *hold = cJSON_CreateObject();
+
+	cJSON_AddNumberToObject(hold, "trial", (double)trial);
+	cJSON_AddNumberToObject(hold, "attempt", (double)attempt);
+	cJSON_AddStringToObject(hold, "order", what);
+	return hold;
+}
+
+static cJSON *bytes_of(const struct artifact *a)
+{
+	cJSON *bytes = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(bytes, "sha256", a->sha256);
+	cJSON_AddNumberToObject(bytes, "bytes", (double)a->bytes);
+	return bytes;
+}
+
+static void add_inputs(struct turn *t, cJSON *hold, int64_t trial)
+{
+	cJSON *inputs = cJSON_AddArrayToObject(hold, "inputs");
+	struct artifact a;
+	struct sql_rows *rows = sql_query(
+	        t->db, "select input, role from trial_input where trial = ? order by role, input",
+	        trial);
+
+	while (sql_next(rows)) {
+		if (!artifact_of_input(t->db, sql_int(rows, 0), &a))
+			continue;
+		cJSON *input = bytes_of(&a);
+		cJSON_AddStringToObject(input, "role", sql_text(rows, 1));
+		cJSON_AddItemToArray(inputs, input);
+	}
+	rows = sql_query(t->db,
+	                 "select u.sha256, u.bytes from trial join upload u on u.sha256 = source "
+	                 "where trial.id = ?",
+	                 trial);
+	while (sql_next(rows)) {
+		a = (struct artifact){.bytes = sql_int(rows, 1)};
+		snprintf(a.sha256, sizeof a.sha256, "%s", sql_text(rows, 0));
+		cJSON *input = bytes_of(&a);
+		cJSON_AddStringToObject(input, "role", "start_from");
+		cJSON_AddItemToArray(inputs, input);
+	}
+}
+
+static void add_resume(struct turn *t, cJSON *hold, int64_t trial, int64_t attempt)
+{
+	struct sql_rows *rows = sql_query(t->db,
+	                                  "select sha256, bytes, artifact.step from attempt join "
+	                                  "artifact on id = from_artifact "
+	                                  "where attempt.trial = ? and attempt.attempt = ?",
+	                                  trial, attempt);
+	cJSON *resume = cJSON_CreateNull();
+
+	while (sql_next(rows)) {
+		struct artifact a = {.bytes = sql_int(rows, 1)};
+		snprintf(a.sha256, sizeof a.sha256, "%s", sql_text(rows, 0));
+		cJSON_Delete(resume);
+		resume = bytes_of(&a);
+		cJSON_AddNumberToObject(resume, "step", (double)sql_int(rows, 2));
+	}
+	cJSON_AddItemToObject(hold, "resume", resume);
+}
+
+static void add_limits(cJSON *hold, const cJSON *spec, int64_t worker_threads)
+{
+	static const struct {
+		const char *limit, *path;
+		double otherwise;
+	} limits[] = {{"ranks", "resources.ranks", 1},
+	              {"threads", "train.threads", 1},
+	              {"gpus", "resources.gpus", 0},
+	              {"memory_mb", "resources.memory_mb", 2000},
+	              {"stall_minutes", "stall.minutes", 15},
+	              {"checkpoint_minutes", "checkpoint.minutes", 5}};
+	cJSON *object = cJSON_AddObjectToObject(hold, "limits");
+
+	for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+		const cJSON *value = json_at(spec, limits[i].path);
+		cJSON_AddNumberToObject(object, limits[i].limit,
+		                        cJSON_IsNumber(value) ? value->valuedouble
+		                                              : limits[i].otherwise);
+	}
+	int64_t threads = json_int(object, "threads", 1);
+	cJSON_AddNumberToObject(object, "slots",
+	                        (double)(json_int(object, "ranks", 1) *
+	                                 ((threads + worker_threads - 1) / worker_threads)));
+}
+
+/* All that an agent needs to start the attempt. */
+static void add_start(struct turn *t, cJSON *hold, int64_t trial, int64_t attempt, const char *text,
+                      int64_t worker_threads)
+{
+	char token[SHA256_HEX], hashed[SHA256_HEX];
+	cJSON *spec = cJSON_Parse(text);
+
+	lease_token(t->options->secret, trial, attempt, token);
+	sha256_hex(token, strlen(token), hashed);
+	sql_run(t->db,
+	        "update attempt set token_sha256 = ?1 where trial = ?2 and attempt = ?3 and "
+	        "token_sha256 <> ?1",
+	        (const char *)hashed, trial, attempt);
+	cJSON_AddStringToObject(hold, "token", token);
+	add_limits(hold, spec, worker_threads);
+	add_resume(t, hold, trial, attempt);
+	add_inputs(t, hold, trial);
+	cJSON_AddItemToObject(hold, "spec", spec);
+}
+
+/* What it should hold: every lease that it has. */
+static void add_leases(struct turn *t, cJSON *holds, const struct heard *heard)
+{
+	struct sql_rows *rows = sql_query(
+	        t->db,
+	        "select trial.id, trial.attempt, trial.held = 2 or w.drain, a.phase is not null, "
+	        "trial.spec, w.threads from trial join attempt a on a.trial = trial.id and "
+	        "a.attempt = trial.attempt join worker w on w.id = trial.worker "
+	        "where trial.worker = ? and trial.state = 'leased' order by trial.id",
+	        heard->worker);
+
+	while (sql_next(rows)) {
+		int64_t trial = sql_int(rows, 0), attempt = sql_int(rows, 1);
+		bool known = heard->holds ? listed(heard->holds, trial, attempt) != NULL
+		                          : sql_int(rows, 3) != 0;
+		cJSON *hold = order(trial, attempt, sql_int(rows, 2) ? "yield" : "run");
+		if (!known)
+			add_start(t, hold, trial, attempt, sql_text(rows, 4), sql_int(rows, 5));
+		cJSON_AddItemToArray(holds, hold);
+	}
+}
+
+/* What it must stop: all else that it lists, but for what has finished and may still count. */
+static void add_stops(struct turn *t, cJSON *holds, const struct heard *heard)
+{
+	const cJSON *hold = NULL;
+	struct trial trial;
+
+	cJSON_ArrayForEach (hold, heard->holds) {
+		int64_t id = json_int(hold, "trial", 0), attempt = json_int(hold, "attempt", 0);
+		enum standing standing = lease_standing(t, id, attempt, heard->worker, &trial);
+		bool finished = strcmp(json_text(hold, "phase", ""), "done") == 0;
+		if (standing == STANDING_CURRENT || (standing == STANDING_LATE && finished))
+			continue;
+		cJSON_AddItemToArray(holds, order(id, attempt, "stop"));
+	}
+}
+
+static void send_orders(struct turn *t, const struct heard *heard)
+{
+	cJSON *body = cJSON_CreateObject();
+
+	cJSON_AddNumberToObject(body, "seq", (double)heard->seq);
+	cJSON *holds = cJSON_AddArrayToObject(body, "holds");
+	add_leases(t, holds, heard);
+	add_stops(t, holds, heard);
+	cJSON_AddNumberToObject(body, "beat_ms", (double)t->options->beat_ms);
+	turn_send(t, heard->agent, WIRE_ORDERS, body);
+}
+
+/* Every agent that is there may get some of what has become ready. */
+static void hear_all(struct turn *t)
+{
+	struct sql_rows *rows = sql_query(
+	        t->db,
+	        "select id, agent from worker where state in ('up', 'draining') and seen_ms > ?",
+	        t->now_ms - t->options->lease_ms);
+
+	while (sql_next(rows))
+		turn_hear(t, sql_int(rows, 0), sql_text(rows, 1), NULL, 0);
+}
+
+void turn_orders(struct turn *t)
+{
+	if (t->all)
+		hear_all(t);
+	for (size_t i = 0; i < t->heard_count; i++) {
+		int leased = lease_assign(t, t->heard[i].worker);
+		if (leased || t->heard[i].holds || t->all)
+			send_orders(t, &t->heard[i]);
+	}
+}

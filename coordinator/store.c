@@ -1,0 +1,209 @@
+/* Opening, creating, migrating and locking the database. */
+#include "coordinator/store.h"
+#include "coordinator/view.h"
+#include "core/base/clock.h"
+#include "core/base/file.h"
+#include "core/base/text.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+extern const char _binary_schemas_store_sql_start[], _binary_schemas_store_sql_end[];
+
+/* migrations[i] brings schema i + 1 to i + 2. */
+static const char *const migrations[STORE_SCHEMA] = {NULL};
+
+static int failed(struct store *s, struct error *e, const char *doing)
+{
+	return error_set(e, "%s: %s: %s", s->path, doing, s->db.error.text);
+}
+
+static int open_handle(struct store *s, int flags, struct error *e)
+{
+	sqlite3 *handle = NULL;
+
+	if (sqlite3_open_v2(s->path, &handle, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+		error_set(e, "%s: cannot be opened: %s", s->path, sqlite3_errmsg(handle));
+		sqlite3_close(handle);
+		return -1;
+	}
+	sql_init(&s->db, handle);
+	sqlite3_busy_timeout(handle, 5000);
+	return 0;
+}
+
+static int check_version(struct store *s, int64_t *version, struct error *e)
+{
+	int64_t application = sql_get_int(&s->db, 0, "pragma application_id");
+	int64_t tables = sql_get_int(&s->db, 0, "select count(*) from sqlite_schema");
+
+	*version = sql_get_int(&s->db, 0, "pragma user_version");
+	if (s->db.failure)
+		return failed(s, e, "cannot be read");
+	if (tables && application != STORE_APPLICATION)
+		return error_set(e, "%s: is not a database of trawl", s->path);
+	if (*version > STORE_SCHEMA)
+		return error_set(e,
+		                 "%s: has schema %ld, this trawl knows schemas up to %d: "
+		                 "use the newer trawl that wrote it",
+		                 s->path, (long)*version, STORE_SCHEMA);
+	return 0;
+}
+
+static int create(struct store *s)
+{
+	size_t bytes = (size_t)(_binary_schemas_store_sql_end - _binary_schemas_store_sql_start);
+	struct text script = {0};
+
+	text_add_bytes(&script, _binary_schemas_store_sql_start, bytes);
+	text_add(&script,
+	         "insert into coordinator(one) values(1);"
+	         "pragma application_id = %d; pragma user_version = %d;",
+	         STORE_APPLICATION, STORE_SCHEMA);
+	int status = sql_script(&s->db, script.data);
+	text_release(&script);
+	return status;
+}
+
+static int migrate(struct store *s, int64_t version)
+{
+	for (; version < STORE_SCHEMA; version++) {
+		char *mark = xformat("pragma user_version = %ld", (long)version + 1);
+		sql_script(&s->db, migrations[version - 1]);
+		sql_script(&s->db, mark);
+		free(mark);
+	}
+	return s->db.failure ? -1 : 0;
+}
+
+static int set_up(struct store *s, struct error *e)
+{
+	int64_t version = 0;
+
+	sql_script(&s->db, "pragma journal_mode = wal; pragma synchronous = full;"
+	                   "pragma foreign_keys = on; pragma temp_store = memory");
+	if (check_version(s, &version, e) != 0)
+		return -1;
+	sql_script(&s->db, "begin immediate");
+	if (version == 0)
+		create(s);
+	else
+		migrate(s, version);
+	view_create_all(&s->db);
+	sql_script(&s->db, "commit");
+	return s->db.failure ? failed(s, e, "cannot be set up") : 0;
+}
+
+/* PATH.lock is held by flock, which ends with the process, and says in one line by whom. */
+static int take_lock(struct store *s, struct error *e)
+{
+	char *path = xformat("%s.lock", s->path), *holder = NULL;
+	int status = 0;
+
+	s->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	if (s->lock < 0) {
+		status = error_errno(e, "%s: cannot be opened", path);
+	} else if (flock(s->lock, LOCK_EX | LOCK_NB) != 0) {
+		holder = file_read(path, NULL, NULL);
+		if (holder)
+			holder[strcspn(holder, "\n")] = 0;
+		status = error_set(e, "%s: another coordinator holds it: %s", s->path,
+		                   holder && *holder ? holder : "it does not say which");
+	}
+	free(holder);
+	free(path);
+	return status;
+}
+
+int store_announce(struct store *s, const char *endpoint, const char *url, struct error *e)
+{
+	char host[256] = "";
+
+	gethostname(host, sizeof host - 1);
+	sql_run(&s->db,
+	        "update coordinator set endpoint = ?, url = ?, host = ?, pid = ?, started_ms = ?",
+	        endpoint, url, (const char *)host, getpid(), clock_wall_ms());
+	if (s->db.failure)
+		return failed(s, e, "cannot be written");
+	if (s->lock < 0)
+		return 0;
+	char *line = xformat("host %s, pid %d, endpoint %s\n", host, (int)getpid(),
+	                     endpoint ? endpoint : "none");
+	int status = ftruncate(s->lock, 0) != 0 || pwrite(s->lock, line, strlen(line), 0) < 0
+	                     ? error_errno(e, "%s.lock: cannot be written", s->path)
+	                     : 0;
+	free(line);
+	return status;
+}
+
+static int check_network(const char *path, struct error *e)
+{
+	const char *type = file_network_type(path);
+
+	return type ? error_set(e,
+	                        "%s: lies on a network file system (%s), where SQLite loses data "
+	                        "when a machine dies: use a local path, or --allow-network",
+	                        path, type)
+	            : 0;
+}
+
+int store_open(struct store *s, const char *path, bool allow_network, struct error *e)
+{
+	bool memory = strcmp(path, ":memory:") == 0;
+
+	*s = (struct store){.path = xstrdup(path), .lock = -1};
+	if ((!memory && !allow_network && check_network(path, e) != 0) ||
+	    (!memory && take_lock(s, e) != 0) ||
+	    open_handle(s, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, e) != 0 ||
+	    set_up(s, e) != 0) {
+		store_close(s);
+		return -1;
+	}
+	return 0;
+}
+
+int store_open_reader(struct store *s, const char *path, struct error *e)
+{
+	int64_t version = 0;
+
+	*s = (struct store){.path = xstrdup(path), .lock = -1};
+	if (!file_exists(path)) {
+		error_set(e, "%s: no such database; `trawl serve` or `trawl run` makes one", path);
+		store_close(s);
+		return -1;
+	}
+	if (open_handle(s, SQLITE_OPEN_READWRITE, NULL) != 0 &&
+	    open_handle(s, SQLITE_OPEN_READONLY, e) != 0) {
+		store_close(s);
+		return -1;
+	}
+	sql_script(&s->db, "pragma query_only = on");
+	if (check_version(s, &version, e) != 0 ||
+	    (version < STORE_SCHEMA &&
+	     error_set(
+	             e,
+	             "%s: has schema %ld, this trawl reads %d: `trawl serve` brings it up to date",
+	             path, (long)version, STORE_SCHEMA) != 0)) {
+		store_close(s);
+		return -1;
+	}
+	return 0;
+}
+
+void store_close(struct store *s)
+{
+	if (s->db.handle)
+		sql_release(&s->db);
+	if (s->lock >= 0)
+		close(s->lock);
+	free(s->path);
+	*s = (struct store){.lock = -1};
+}
+
+char *store_endpoint(struct store *s)
+{
+	return sql_get_text(&s->db, "select endpoint from coordinator");
+}

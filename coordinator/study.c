@@ -1,0 +1,289 @@
+/* A sweep becomes a study, and the study's trials, a chunk at a time. */
+#include "coordinator/study.h"
+#include "coordinator/plan.h"
+#include "coordinator/turn.h"
+#include "coordinator/view.h"
+#include "core/base/json.h"
+#include "core/base/text.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* The study of that name: its id and, when asked, its sweep and digests. */
+static int64_t study_find(struct sql *db, const char *name, cJSON **sweep, cJSON **digests)
+{
+	struct sql_rows *rows =
+	        sql_query(db, "select id, sweep, digests from study where name = ?", name);
+	int64_t id = 0;
+
+	if (!sql_next(rows))
+		return 0;
+	id = sql_int(rows, 0);
+	if (sweep)
+		*sweep = cJSON_Parse(sql_text(rows, 1));
+	if (digests)
+		*digests = cJSON_Parse(sql_text(rows, 2));
+	sql_end(rows);
+	return id;
+}
+
+static cJSON *plan_json(const char *study, const struct plan *plan, bool extended, bool dry_run)
+{
+	cJSON *result = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(result, "study", study);
+	cJSON_AddNumberToObject(result, "trials", (double)plan->trials);
+	cJSON_AddNumberToObject(result, "distinct", (double)plan->distinct);
+	cJSON_AddNumberToObject(result, "parents", (double)plan->parents);
+	cJSON_AddNumberToObject(result, "reused", (double)plan->reused);
+	cJSON_AddNumberToObject(result, "to_train", (double)plan->to_train);
+	cJSON_AddNumberToObject(result, "epochs", plan->epochs);
+	cJSON_AddBoolToObject(result, "extended", extended);
+	cJSON_AddBoolToObject(result, "dry_run", dry_run);
+	return result;
+}
+
+/* The study's row, new or extended, with the enumeration at its start again. */
+static int64_t study_save(struct turn *t, const char *name, int64_t id, const cJSON *sweep,
+                          const cJSON *digests, int64_t total)
+{
+	char *text = json_canonical(sweep), *known = json_canonical(digests);
+
+	if (id)
+		sql_run(t->db,
+		        "update study set sweep = ?, digests = ?, total = ?, cursor = 0, "
+		        "state = 'active', pause_now = 0 where id = ?",
+		        (const char *)text, (const char *)known, total, id);
+	else
+		sql_run(t->db,
+		        "insert into study(name, sweep, digests, total, created_ms) "
+		        "values(?, ?, ?, ?, ?)",
+		        name, (const char *)text, (const char *)known, total, t->now_ms);
+	free(text);
+	free(known);
+	return id ? id : sqlite3_last_insert_rowid(t->db->handle);
+}
+
+/* A study that was launched before is wanted again, if it was cancelled. */
+static void want_again(struct turn *t, int64_t id)
+{
+	sql_run(t->db,
+	        "update study_trial set wanted = 1 where study = ? and verdict is null and not "
+	        "wanted",
+	        id);
+	for (;;) {
+		int64_t trial =
+		        sql_get_int(t->db, 0,
+		                    "select min(t.id) from study_trial st join trial t on "
+		                    "t.id = st.trial where st.study = ? and t.state = 'cancelled'",
+		                    id);
+		struct trial old;
+		if (!trial || !trial_load(t->db, trial, &old) ||
+		    !trial_move(t->db, t->now_ms, trial, old.attempt, ON_WANT, NULL))
+			break;
+	}
+	study_hold(t->db, id);
+}
+
+static int check_same(const char *name, const cJSON *old, const cJSON *sweep, struct error *e)
+{
+	struct error lines = {{0}};
+
+	if (!old || plan_differences(old, sweep, &lines) == 0)
+		return 0;
+	return error_set(
+	        e, "study \"%s\" exists, and its sweep differs: give this one another name\n%s",
+	        name, lines.text);
+}
+
+int study_launch(struct turn *t, const cJSON *args, cJSON **result, struct error *e)
+{
+	struct sweep_spec spec = {0};
+	struct plan plan;
+	cJSON *sweep = cJSON_Duplicate(json_at(args, "sweep"), true), *old = NULL, *known = NULL;
+	const cJSON *member = NULL;
+	bool dry_run = json_bool(args, "dry_run", false);
+	int status = -1;
+
+	if (!cJSON_IsObject(sweep)) {
+		error_set(e, "launch: there is no sweep");
+		goto end;
+	}
+	if (sweep_spec_parse(sweep, &spec, e) != 0)
+		goto end;
+	fields_fill(&sweep_fields, sweep);
+	int64_t id = study_find(t->db, spec.name, &old, &known);
+	if (check_same(spec.name, old, sweep, e) != 0)
+		goto end;
+	if (!known)
+		known = cJSON_CreateObject();
+	cJSON_ArrayForEach (member, json_at(args, "digests"))
+		if (!cJSON_GetObjectItemCaseSensitive(known, member->string))
+			cJSON_AddItemToObject(known, member->string, cJSON_Duplicate(member, true));
+	struct study_digests digests = {known, &t->options->files, dry_run ? NULL : t};
+	if (plan_make(t->db, &spec, &digests, &plan, e) != 0)
+		goto end;
+	*result = plan_json(spec.name, &plan, id != 0, dry_run);
+	status = 0;
+	if (dry_run)
+		goto end;
+	bool fresh = id == 0;
+	id = study_save(t, spec.name, id, sweep, known, plan.trials);
+	if (!fresh)
+		want_again(t, id);
+	view_create_study(t->db, id);
+end:
+	sweep_spec_release(&spec);
+	cJSON_Delete(sweep);
+	cJSON_Delete(old);
+	cJSON_Delete(known);
+	return status;
+}
+
+/* Whether the study has this combination already: a random search by number, a grid by values,
+ * since more values shift the numbers. */
+static bool is_made(struct sql *db, int64_t study, bool random, int64_t number,
+                    const char *assignment)
+{
+	if (random)
+		return sql_get_int(db, 0,
+		                   "select 1 from study_trial where study = ? and number = ?",
+		                   study, number) == 1;
+	return sql_get_int(db, 0,
+	                   "select 1 from study_trial where study = ? and assignment = ? and "
+	                   "role = 'trial'",
+	                   study, assignment) == 1;
+}
+
+static void make_trial(struct turn *t, struct study_target *study, const struct sweep_spec *sweep,
+                       int64_t number)
+{
+	bool random = strcmp(sweep->search_kind, "random") == 0;
+	cJSON *assignment = sweep_assignment(sweep, number), *trial = NULL;
+	char *text = json_canonical(assignment);
+	struct error e = {{0}};
+
+	if (!is_made(t->db, study->id, random, number, text)) {
+		int64_t made =
+		        sql_get_int(t->db, 0, "select trials from study where id = ?", study->id);
+		trial = sweep_trial(sweep, number, &e);
+		if (!trial || !trial_want(t, study, trial, random ? number : made, text, &e))
+			event_add(t->db, t->now_ms, "trial_not_made", study->id, 0, 0, "%s: %s",
+			          text, e.text);
+		else
+			sql_run(t->db, "update study set trials = trials + 1 where id = ?",
+			        study->id);
+	}
+	free(text);
+	cJSON_Delete(trial);
+	cJSON_Delete(assignment);
+}
+
+/* Numbers [cursor, …) of one study, as many as fit into a chunk. */
+static int64_t make_chunk(struct turn *t, int64_t id, int64_t cursor, const char *text,
+                          const char *digests, int64_t limit)
+{
+	cJSON *sweep = cJSON_Parse(text);
+	struct sweep_spec spec;
+	struct error e = {{0}};
+	struct study_target study = {.id = id,
+	                             .digests = {cJSON_Parse(digests), &t->options->files, NULL}};
+	int64_t done = 0;
+
+	if (sweep_spec_parse(sweep, &spec, &e) == 0) {
+		int64_t count = sweep_count(&spec);
+		for (; cursor + done < count && done < limit && !t->db->failure; done++)
+			make_trial(t, &study, &spec, cursor + done);
+		sql_run(t->db, "update study set cursor = ? where id = ?", cursor + done, id);
+	} else {
+		event_add(t->db, t->now_ms, "sweep_not_read", id, 0, 0, "%s", e.text);
+		sql_run(t->db, "update study set cursor = total where id = ?", id);
+	}
+	sweep_spec_release(&spec);
+	cJSON_Delete(study.digests.known);
+	cJSON_Delete(sweep);
+	return done;
+}
+
+bool study_advance(struct turn *t)
+{
+	int64_t left = t->options->chunk;
+
+	while (left > 0 && !t->db->failure) {
+		struct sql_rows *rows = sql_query(
+		        t->db,
+		        "select id, cursor, sweep, digests from study where cursor < total and "
+		        "state <> 'cancelled' order by id limit 1");
+		if (!sql_next(rows))
+			return false;
+		int64_t id = sql_int(rows, 0), cursor = sql_int(rows, 1);
+		char *sweep = xstrdup(sql_text(rows, 2)), *digests = xstrdup(sql_text(rows, 3));
+		sql_end(rows);
+		left -= make_chunk(t, id, cursor, sweep, digests, left);
+		free(sweep);
+		free(digests);
+	}
+	return sql_get_int(t->db, 0,
+	                   "select 1 from study where cursor < total and state <> 'cancelled'") ==
+	       1;
+}
+
+/* A sweep of one combination: the study's own, with only these values. */
+static cJSON *one_trial(cJSON *sweep, const cJSON *assignment, struct error *e)
+{
+	cJSON *space = cJSON_CreateObject(), *trial = NULL;
+	const cJSON *value = NULL;
+	struct sweep_spec spec = {0};
+
+	cJSON_ArrayForEach (value, assignment) {
+		cJSON *values = cJSON_AddArrayToObject(
+		        cJSON_AddObjectToObject(space, value->string), "values");
+		cJSON_AddItemToArray(values, cJSON_Duplicate(value, true));
+	}
+	json_put(sweep, "space", space);
+	json_put(sweep, "search", cJSON_Parse("{\"kind\": \"grid\"}"));
+	if (sweep_spec_parse(sweep, &spec, e) == 0)
+		trial = sweep_trial(&spec, 0, e);
+	sweep_spec_release(&spec);
+	return trial;
+}
+
+int study_add(struct turn *t, const cJSON *args, cJSON **result, struct error *e)
+{
+	const char *name = json_text(args, "study", "");
+	const cJSON *assignment = json_at(args, "assignment");
+	cJSON *sweep = NULL, *known = NULL, *trial = NULL;
+	struct study_target study = {.id = study_find(t->db, name, &sweep, &known)};
+	int64_t id = 0, number = 0;
+
+	study.digests = (struct study_digests){known, &t->options->files, t};
+	if (!study.id)
+		error_set(e, "there is no study \"%s\" (see `trawl studies`)", name);
+	else if (!cJSON_IsObject(assignment))
+		error_set(e, "add: needs the values of the trial's fields");
+	else
+		trial = one_trial(sweep, assignment, e);
+	char *text = json_canonical(assignment ? assignment : args);
+	if (trial && is_made(t->db, study.id, false, 0, text))
+		error_set(e, "study \"%s\" has that trial already", name);
+	else if (trial) {
+		number = sql_get_int(
+		        t->db, 0,
+		        "select max(iif(sweep ->> '$.search.kind' = 'random', 1000000000, 0), "
+		        "(select coalesce(max(number), -1) + 1 from study_trial where "
+		        "study = id)) from study where id = ?",
+		        study.id);
+		id = trial_want(t, &study, trial, number, text, e);
+	}
+	if (id) {
+		sql_run(t->db, "update study set trials = trials + 1 where id = ?", study.id);
+		view_create_study(t->db, study.id);
+		*result = cJSON_CreateObject();
+		cJSON_AddNumberToObject(*result, "trial", (double)id);
+		cJSON_AddNumberToObject(*result, "number", (double)number);
+	}
+	free(text);
+	cJSON_Delete(trial);
+	cJSON_Delete(sweep);
+	cJSON_Delete(known);
+	return id ? 0 : -1;
+}

@@ -1,0 +1,266 @@
+/* One turn: begin, messages, expiry, settling, leases, commit; then what may be sent is returned.
+ */
+#include "coordinator/turn.h"
+#include "coordinator/artifact.h"
+#include "core/base/json.h"
+#include "core/base/text.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct turn_options turn_defaults = {
+        .lease_ms = 30000,
+        .beat_ms = 2000,
+        .lost_limit = 5,
+        .error_delay_ms = 5000,
+        .free_bytes_min = 256 << 20,
+        .chunk = 1000,
+};
+
+static const struct {
+	enum wire_kind kind;
+	turn_handler *handle;
+} handlers[] = {
+        {WIRE_HELLO, on_hello},           {WIRE_BEAT, on_beat},
+        {WIRE_LEAVE, on_leave},           {WIRE_LOG, on_log},
+        {WIRE_METRICS, on_metrics},       {WIRE_DONE, on_done},
+        {WIRE_CHECKPOINT, on_checkpoint}, {WIRE_ENDED, on_ended},
+        {WIRE_STORED, on_stored},         {WIRE_REQUEST, on_request},
+};
+
+static void push(struct turn_output *out, struct message m)
+{
+	if (out->count == out->capacity) {
+		out->capacity = out->capacity ? 2 * out->capacity : 16;
+		out->messages = xrealloc(out->messages, out->capacity * sizeof *out->messages);
+	}
+	out->messages[out->count++] = m;
+}
+
+static void drop_from(struct turn_output *out, size_t count)
+{
+	while (out->count > count)
+		message_release(&out->messages[--out->count]);
+}
+
+void turn_reply(struct turn *t, enum wire_kind kind, cJSON *body)
+{
+	push(t->out, message_make(kind, t->message->route, t->message->route_bytes, body));
+}
+
+void turn_send(struct turn *t, const char *agent, enum wire_kind kind, cJSON *body)
+{
+	push(t->out, message_make(kind, agent, strlen(agent), body));
+}
+
+void turn_hear(struct turn *t, int64_t worker, const char *agent, const cJSON *holds, int64_t seq)
+{
+	struct heard *heard = t->heard;
+	size_t i = 0;
+
+	while (i < t->heard_count && heard[i].worker != worker)
+		i++;
+	if (i == t->heard_count) {
+		t->heard = heard = xrealloc(heard, ++t->heard_count * sizeof *heard);
+		heard[i] = (struct heard){.worker = worker};
+		heard[i].agent =
+		        agent ? xstrdup(agent)
+		              : sql_get_text(t->db, "select agent from worker where id = ?",
+		                             worker);
+	}
+	if (holds && seq >= heard[i].seq) {
+		heard[i].holds = holds;
+		heard[i].seq = seq;
+	}
+}
+
+int64_t turn_worker(struct turn *t)
+{
+	const char *agent = json_text(t->message->body, "agent", "");
+	int64_t worker = sql_get_int(t->db, 0, "select id from worker where agent = ?", agent);
+
+	if (!worker) {
+		cJSON *body = cJSON_CreateObject();
+		cJSON_AddStringToObject(body, "agent", agent);
+		turn_reply(t, WIRE_AGAIN, body);
+	}
+	return worker;
+}
+
+/* Leases outlive the process, so they are in wall time; a time without turns, or a step of the
+ * clock, is not the agents' fault: all leases move along with it, and none lasts longer than a new
+ * one. */
+static void mind_the_gap(struct coordinator *c, struct turn *t, const struct turn_input *in)
+{
+	int64_t last = sql_get_int(t->db, 0, "select turn_ms from coordinator");
+	int64_t wall = last ? t->now_ms - last : 0;
+	int64_t real = c->wall_ms ? in->monotonic_ms - c->monotonic_ms : wall;
+	int64_t threshold = t->options->lease_ms / 4, step = wall - real, shift = 0;
+
+	if (real > threshold)
+		shift += real;
+	if (step > threshold || step < -threshold)
+		shift += step;
+	sql_run(t->db, "update coordinator set turn_ms = ?", t->now_ms);
+	if (!shift)
+		return;
+	sql_run(t->db,
+	        "update trial set lease_until_ms = min(lease_until_ms + ?1, ?2) where state = "
+	        "'leased'",
+	        shift, t->now_ms + t->options->lease_ms);
+	sql_run(t->db, "update worker set seen_ms = min(seen_ms + ?1, ?2) where state <> 'left'",
+	        shift, t->now_ms);
+	if (step < -threshold)
+		sql_run(t->db,
+		        "update trial set not_before_ms = max(0, not_before_ms + ?) where "
+		        "not_before_ms > 0",
+		        step);
+	event_add(t->db, t->now_ms, "clock_gap", 0, 0, 0,
+	          "%ld s between turns (clock step %ld s): leases extended", (long)(wall / 1000),
+	          (long)(step / 1000));
+}
+
+/* An agent speaks for itself only: its routing id is its name. */
+static bool is_sender(const struct message *m, struct error *e)
+{
+	const char *agent = json_text(m->body, "agent", NULL);
+
+	if (strcmp(wire_from(m->kind), "agent") != 0 ||
+	    (agent && strlen(agent) == m->route_bytes &&
+	     memcmp(agent, m->route, m->route_bytes) == 0))
+		return true;
+	error_set(e, "message \"%s\": its agent is not the routing id of its sender",
+	          wire_name(m->kind));
+	return false;
+}
+
+static turn_handler *handler_of(const struct message *m, struct error *e)
+{
+	for (size_t i = 0; i < sizeof handlers / sizeof *handlers; i++)
+		if (handlers[i].kind == m->kind)
+			return is_sender(m, e) ? handlers[i].handle : NULL;
+	error_set(e, "message \"%s\" is not for a coordinator", wire_name(m->kind));
+	return NULL;
+}
+
+/* A message that cannot be handled is answered, and leaves no trace.  Failures of the world end the
+ * turn instead. */
+static void handle(struct turn *t, const struct message *m)
+{
+	struct error e = {{0}};
+	size_t queued = t->out->count;
+	turn_handler *handler = handler_of(m, &e);
+
+	t->message = m;
+	sql_run(t->db, "savepoint message");
+	if (handler)
+		handler(t, m->body);
+	if (t->db->failure && !sql_failed_by_world(t->db)) {
+		error_set(&e, "message \"%s\" was refused: %s", wire_name(m->kind),
+		          t->db->error.text);
+		sql_failure_clear(t->db);
+		sql_run(t->db, "rollback to message");
+		drop_from(t->out, queued);
+		handler = NULL;
+	}
+	sql_run(t->db, "release message");
+	if (!handler)
+		push(t->out,
+		     message_error(m->route, m->route_bytes, json_int(m->body, "id", 0), &e));
+	t->message = NULL;
+}
+
+static void forget_deleted(struct turn *t, const struct turn_input *in)
+{
+	for (size_t i = 0; i < in->deleted_count; i++)
+		sql_run(t->db, "delete from doomed where sha256 = ?", (const char *)in->deleted[i]);
+}
+
+static void list_doomed(struct turn *t)
+{
+	enum { AT_ONCE = 256 };
+	struct sql_rows *rows =
+	        sql_query(t->db, "select sha256 from doomed order by sha256 limit ?", AT_ONCE);
+
+	while (sql_next(rows)) {
+		size_t count = t->out->deletion_count++;
+		t->out->deletions =
+		        xrealloc(t->out->deletions, (count + 1) * sizeof *t->out->deletions);
+		snprintf(t->out->deletions[count], SHA256_HEX, "%s", sql_text(rows, 0));
+	}
+}
+
+/* When a lease or a backoff ends; a quarter of a quarter of a lease at the latest while any runs,
+ * so that turns leave no gap. */
+static int64_t wake_time(struct turn *t)
+{
+	int64_t lease_ms = t->options->lease_ms;
+	int64_t wake =
+	        sql_get_int(t->db, INT64_MAX,
+	                    "select min(lease_until_ms) from trial indexed by trial_lease where "
+	                    "state = 'leased'");
+	int64_t ready =
+	        sql_get_int(t->db, INT64_MAX,
+	                    "select min(not_before_ms) from trial where state = 'ready' and "
+	                    "held = 0 and not_before_ms > ?",
+	                    t->now_ms);
+
+	if (wake != INT64_MAX && wake > t->now_ms + lease_ms / 8)
+		wake = t->now_ms + lease_ms / 8;
+	return wake < ready ? wake : ready;
+}
+
+static void run(struct coordinator *c, struct turn *t, const struct turn_input *in)
+{
+	mind_the_gap(c, t, in);
+	forget_deleted(t, in);
+	for (size_t i = 0; i < in->count && !sql_failed_by_world(t->db); i++)
+		handle(t, &in->messages[i]);
+	if (in->drained)
+		lease_expire(t);
+	t->out->more = study_advance(t);
+	t->all |= trial_settle(t->db, t->now_ms) > 0;
+	turn_orders(t);
+	list_doomed(t);
+	t->out->wake_ms = wake_time(t);
+}
+
+int turn_run(struct coordinator *c, const struct turn_input *in, struct turn_output *out,
+             struct error *e)
+{
+	struct turn t = {.db = c->db,
+	                 .options = &c->options,
+	                 .now_ms = in->wall_ms,
+	                 .out = out,
+	                 .leasing =
+	                         in->free_bytes < 0 || in->free_bytes >= c->options.free_bytes_min};
+	int status = 0;
+
+	*out = (struct turn_output){0};
+	sql_run(c->db, "begin immediate");
+	run(c, &t, in);
+	sql_run(c->db, "commit");
+	if (c->db->failure) {
+		status = error_set(e, "the turn was not committed: %s", c->db->error.text);
+		sql_failure_clear(c->db);
+		if (!sqlite3_get_autocommit(c->db->handle))
+			sql_run(c->db, "rollback");
+		sql_failure_clear(c->db);
+		turn_output_release(out);
+	} else {
+		c->wall_ms = in->wall_ms;
+		c->monotonic_ms = in->monotonic_ms;
+	}
+	for (size_t i = 0; i < t.heard_count; i++)
+		free(t.heard[i].agent);
+	free(t.heard);
+	return status;
+}
+
+void turn_output_release(struct turn_output *out)
+{
+	drop_from(out, 0);
+	free(out->messages);
+	free(out->deletions);
+	*out = (struct turn_output){0};
+}

@@ -1,0 +1,261 @@
+/* A study wants a trial: found by its identity, or made, with all that it starts from. */
+#include "coordinator/artifact.h"
+#include "coordinator/study.h"
+#include "coordinator/turn.h"
+#include "core/base/json.h"
+#include "core/base/text.h"
+#include "schemas/trial_spec.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* Held: every study that wants the trial is paused. */
+#define HELD                                                                                     \
+	"coalesce((select min(iif(s.state = 'paused', 1 + s.pause_now, 0)) from study_trial st " \
+	"join study s on s.id = st.study where st.trial = trial.id and st.wanted), 0)"
+
+void study_hold(struct sql *db, int64_t study)
+{
+	sql_run(db,
+	        "update trial set held = " HELD
+	        " where id in (select trial from study_trial where study = ?)",
+	        study);
+}
+
+void trial_hold(struct sql *db, int64_t trial)
+{
+	sql_run(db, "update trial set held = " HELD " where id = ?", trial);
+}
+
+/* The file's bytes have come into the store: those that wait for them look again. */
+static void note_source(struct turn *t, const char *path, const char *digest, int64_t bytes)
+{
+	sql_run(t->db, "insert or ignore into source(sha256, path, created_ms) values(?, ?, ?)",
+	        digest, path, t->now_ms);
+	artifact_store(t->db, t->now_ms, digest, bytes);
+	sql_run(t->db, "update trial set unsettled = 1 where source = ? and state = 'waiting'",
+	        digest);
+}
+
+static const char *learn(struct study_digests *d, const char *key, const char *digest)
+{
+	cJSON_DeleteItemFromObjectCaseSensitive(d->known, key);
+	cJSON_AddStringToObject(d->known, key, digest);
+	return json_text(d->known, key, NULL);
+}
+
+static const char *data_digest(struct study_digests *d, const char *name, const char *path,
+                               struct error *e)
+{
+	char *key = xformat("data %s%s%s", name, path ? " " : "", path ? path : "");
+	const char *known = json_text(d->known, key, NULL);
+	char digest[SHA256_HEX] = "";
+
+	if (!known && !d->files->data)
+		error_set(e, "the digest of data set \"%s\" is not known", name);
+	else if (!known && d->files->data(d->files->context, name, path, digest, e) == 0)
+		known = learn(d, key, digest);
+	free(key);
+	return known;
+}
+
+/* When importing, the file's bytes are in the store afterwards. */
+static const char *file_digest(struct study_digests *d, const char *path, struct error *e)
+{
+	char *key = xformat("file %s", path);
+	const char *known = json_text(d->known, key, NULL);
+	char digest[SHA256_HEX] = "";
+	int64_t bytes = 0;
+	bool import = d->importing && !(known && artifact_stored(d->importing->db, known));
+
+	if (!known && !d->files->file) {
+		error_set(e, "the digest of \"%s\" is not known", path);
+	} else if ((!known || import) && d->files->file) {
+		int status = d->files->file(d->files->context, path, import, digest, &bytes, e);
+		if (status == 0 && import)
+			note_source(d->importing, path, digest, bytes);
+		known = status == 0 ? learn(d, key, digest) : NULL;
+	}
+	free(key);
+	return known;
+}
+
+/* What the change leads to is resolved as well, and noted in the change, which makes it part of the
+ * identity. */
+static int resolve_change(cJSON *trial, struct study_digests *digests, struct error *e)
+{
+	cJSON *change = json_at(trial, "start_from.change"), *parent = trial_parent(trial);
+	int status = 0;
+
+	if (!parent)
+		return 0;
+	bool digested = json_at(parent, "data.digest") != NULL;
+	status = trial_resolve(parent, digests, e);
+	if (status == 0 && !digested)
+		json_put(change, "data.digest",
+		         cJSON_Duplicate(json_at(parent, "data.digest"), true));
+	if (status == 0 && json_at(parent, "start_from"))
+		json_put(change, "start_from",
+		         cJSON_Duplicate(json_at(parent, "start_from"), true));
+	cJSON_Delete(parent);
+	return status == 0 ? 0 : error_prefix(e, "start_from.change");
+}
+
+int trial_resolve(cJSON *trial, struct study_digests *digests, struct error *e)
+{
+	const cJSON *data = json_at(trial, "data"), *start = json_at(trial, "start_from");
+	const char *file = json_text(start, "file", NULL), *digest = NULL;
+
+	if (!json_text(data, "digest", NULL)) {
+		digest = data_digest(digests, json_text(data, "name", ""),
+		                     json_text(data, "path", NULL), e);
+		if (!digest)
+			return error_prefix(e, "data");
+		json_put(trial, "data.digest", cJSON_CreateString(digest));
+	}
+	if (file) {
+		digest = file_digest(digests, file, e);
+		if (!digest)
+			return error_prefix(e, "start_from.file");
+		json_put(trial, "start_from.digest", cJSON_CreateString(digest));
+	}
+	return resolve_change(trial, digests, e);
+}
+
+static int64_t ask_of(struct sql *db, const cJSON *trial)
+{
+	const cJSON *resources = json_at(trial, "resources");
+	const char *digest = json_text(json_at(trial, "data"), "digest", "");
+	const char *needed = strncmp(digest, "builtin:", 8) == 0 ? "" : digest;
+	int64_t ranks = json_int(resources, "ranks", 1), gpus = json_int(resources, "gpus", 0);
+	int64_t threads = json_int(json_at(trial, "train"), "threads", 1);
+	int64_t memory_mb = json_int(resources, "memory_mb", 2000);
+
+	sql_run(db,
+	        "insert or ignore into ask(ranks, threads, gpus, memory_mb, data_digest) "
+	        "values(?, ?, ?, ?, ?)",
+	        ranks, threads, gpus, memory_mb, needed);
+	return sql_get_int(db, 0,
+	                   "select id from ask where ranks = ? and threads = ? and gpus = ? and "
+	                   "memory_mb = ? and data_digest = ?",
+	                   ranks, threads, gpus, memory_mb, needed);
+}
+
+static void link_parent(struct sql *db, int64_t study, int64_t trial)
+{
+	if (sql_run(db, "update study_trial set wanted = 1 where study = ? and trial = ?", study,
+	            trial))
+		return;
+	sql_run(db,
+	        "insert into study_trial(study, number, trial, role) select ?1, "
+	        "min(coalesce(min(number), 0), 0) - 1, ?2, 'parent' from study_trial where study = "
+	        "?1",
+	        study, trial);
+}
+
+static int64_t want_spec(struct turn *t, struct study_target *study, const cJSON *trial,
+                         struct error *e);
+
+/* Makes sure of what the trial starts from; 0 with a message when it cannot be had. */
+static int want_inputs(struct turn *t, struct study_target *study, const cJSON *trial,
+                       int64_t *input, struct error *e)
+{
+	const char *identity = json_text(json_at(trial, "start_from"), "trial", NULL);
+	cJSON *parent = trial_parent(trial);
+
+	*input = 0;
+	if (parent) {
+		*input = want_spec(t, study, parent, e);
+		cJSON_Delete(parent);
+		if (*input)
+			link_parent(t->db, study->id, *input);
+		return *input ? 0 : error_prefix(e, "start_from.change");
+	}
+	if (identity)
+		*input = sql_get_int(t->db, 0, "select id from trial where identity = ?", identity);
+	return identity && !*input
+	               ? error_set(e, "start_from.trial: no trial has the identity %.64s", identity)
+	               : 0;
+}
+
+static int64_t make(struct turn *t, const char *identity, const cJSON *trial, int64_t input)
+{
+	char *text = json_print(trial, false);
+	const char *source = json_text(json_at(trial, "start_from"), "digest", NULL);
+	int64_t id = trial_create(t->db, t->now_ms, identity, text, ask_of(t->db, trial),
+	                          json_int(trial, "priority", 0));
+
+	if (source)
+		sql_run(t->db, "update trial set source = ? where id = ?", source, id);
+	if (input)
+		sql_run(t->db,
+		        "insert into trial_input(trial, input, role) values(?, ?, 'start_from')",
+		        id, input);
+	free(text);
+	return id;
+}
+
+/* One that ended without a result is begun anew, asking for what is asked now. */
+static void revive(struct turn *t, const struct trial *old, const cJSON *trial)
+{
+	int64_t memory_mb = sql_get_int(
+	        t->db, 0,
+	        "select memory_mb from ask where id = (select ask from trial where id = ?)",
+	        old->id);
+	bool more = json_int(json_at(trial, "resources"), "memory_mb", 2000) > memory_mb;
+
+	if (old->state == TRIAL_INFEASIBLE && !more)
+		return;
+	if (!trial_move(t->db, t->now_ms, old->id, old->attempt, ON_WANT, NULL))
+		return;
+	char *text = json_print(trial, false);
+	sql_run(t->db, "update trial set spec = ?, ask = ?, errors = 0, losses = 0 where id = ?",
+	        text, ask_of(t->db, trial), old->id);
+	free(text);
+}
+
+/* The id of a resolved trial, or 0 with a message. */
+static int64_t want_spec(struct turn *t, struct study_target *study, const cJSON *trial,
+                         struct error *e)
+{
+	char identity[SHA256_HEX];
+	int64_t input = 0;
+	struct trial old;
+
+	trial_identity(trial, identity);
+	int64_t id = sql_get_int(t->db, 0, "select id from trial where identity = ?",
+	                         (const char *)identity);
+	if (id && trial_load(t->db, id, &old) && old.state == TRIAL_DONE)
+		return id;
+	if (want_inputs(t, study, trial, &input, e) != 0)
+		return 0;
+	if (!id)
+		return make(t, identity, trial, input);
+	sql_run(t->db, "update trial set priority = max(priority, ?) where id = ?",
+	        json_int(trial, "priority", 0), id);
+	revive(t, &old, trial);
+	return id;
+}
+
+int64_t trial_want(struct turn *t, struct study_target *study, const cJSON *trial, int64_t number,
+                   const char *assignment, struct error *e)
+{
+	cJSON *copy = cJSON_Duplicate(trial, true);
+	int64_t id = 0, input = 0;
+
+	if (trial_resolve(copy, &study->digests, e) == 0)
+		id = want_spec(t, study, copy, e);
+	cJSON_Delete(copy);
+	if (!id)
+		return 0;
+	sql_run(t->db,
+	        "insert into study_trial(study, number, trial, role, assignment) "
+	        "values(?, ?, ?, 'trial', ?)",
+	        study->id, number, id, assignment);
+	trial_hold(t->db, id);
+	while ((input = sql_get_int(
+	                t->db, 0,
+	                "select min(input) from trial_input where trial = ? and input > ?", id,
+	                input)))
+		trial_hold(t->db, input);
+	return id;
+}
