@@ -1,0 +1,191 @@
+/* Why a trial does not run, why it failed, and all that happened to it. */
+#include "coordinator/explain.h"
+#include "coordinator/trial.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef void explainer(struct sql *db, int64_t now_ms, int64_t trial, struct text *out);
+
+static void waiting(struct sql *db, int64_t now_ms, int64_t trial, struct text *out)
+{
+	struct sql_rows *rows = sql_query(db,
+	                                  "select t.id, t.state from trial_input i join trial t on "
+	                                  "t.id = i.input where i.trial = ? "
+	                                  "and t.state <> 'done' order by t.id",
+	                                  trial);
+
+	while (sql_next(rows))
+		text_add(out, "It starts from trial %ld, which is %s.\n", (long)sql_int(rows, 0),
+		         sql_text(rows, 1));
+	rows = sql_query(db,
+	                 "select source from trial where id = ? and source not in "
+	                 "(select sha256 from upload)",
+	                 trial);
+	while (sql_next(rows))
+		text_add(out,
+		         "The file that it starts from (SHA-256 %.12s…) is not in the artifact "
+		         "store: "
+		         "launch the study again.\n",
+		         sql_text(rows, 0));
+}
+
+/* What each agent lacks for this trial, or that it is busy. */
+static void fitting(struct sql *db, int64_t now_ms, int64_t trial, struct text *out)
+{
+	struct sql_rows *rows = sql_query(
+	        db,
+	        "select w.name, w.state, w.ranks, a.ranks * ((a.threads + w.threads - 1) / "
+	        "w.threads), "
+	        "w.memory_mb, a.memory_mb, w.gpus, a.gpus, a.data_digest <> '' and not exists "
+	        "(select 1 "
+	        "from json_each(w.data) d where d.value ->> '$.digest' = a.data_digest), exists "
+	        "(select "
+	        "1 from refusal r where r.trial = t.id and r.worker = w.id), (select count(*) from "
+	        "trial "
+	        "o where o.worker = w.id and o.state = 'leased') from trial t join ask a on a.id = "
+	        "t.ask "
+	        "join worker w on w.state not in ('left', 'lost') where t.id = ? order by w.id",
+	        trial);
+	int count = 0;
+
+	for (; sql_next(rows); count++) {
+		const char *name = sql_text(rows, 0), *state = sql_text(rows, 1);
+		text_add(out, "Agent %s ", name);
+		if (strcmp(state, "up") != 0)
+			text_add(out, "is %s.\n", state);
+		else if (sql_int(rows, 3) > sql_int(rows, 2))
+			text_add(out, "has %ld ranks, the trial takes %ld.\n",
+			         (long)sql_int(rows, 2), (long)sql_int(rows, 3));
+		else if (sql_int(rows, 5) > sql_int(rows, 4))
+			text_add(out, "has %ld MB of memory, the trial asks for %ld.\n",
+			         (long)sql_int(rows, 4), (long)sql_int(rows, 5));
+		else if (sql_int(rows, 7) > sql_int(rows, 6))
+			text_add(out, "has %ld GPUs, the trial asks for %ld.\n",
+			         (long)sql_int(rows, 6), (long)sql_int(rows, 7));
+		else if (sql_int(rows, 8))
+			text_add(out, "does not have the trial's data set.\n");
+		else if (sql_int(rows, 9))
+			text_add(out, "refused it.\n");
+		else
+			text_add(out, "fits; it runs %ld trials now.\n", (long)sql_int(rows, 10));
+	}
+	if (!count)
+		text_add(out,
+		         "No agent is connected: start one with `trawl-worker --connect …`.\n");
+}
+
+static void ready(struct sql *db, int64_t now_ms, int64_t trial, struct text *out)
+{
+	struct sql_rows *rows = sql_query(
+	        db,
+	        "select held, not_before_ms, errors, (select count(*) from trial o where o.state = "
+	        "'ready' and o.held = 0 and (o.priority > t.priority or (o.priority = t.priority "
+	        "and "
+	        "o.id < t.id))) from trial t where id = ?",
+	        trial);
+
+	while (sql_next(rows)) {
+		if (sql_int(rows, 0))
+			text_add(out, "Every study that wants it is paused.\n");
+		if (sql_int(rows, 1) > now_ms)
+			text_add(out, "It failed %ld times and is tried again in %ld s.\n",
+			         (long)sql_int(rows, 2),
+			         (long)(sql_int(rows, 1) - now_ms) / 1000 + 1);
+		text_add(out, "%ld trials come before it.\n", (long)sql_int(rows, 3));
+	}
+	fitting(db, now_ms, trial, out);
+}
+
+static void leased(struct sql *db, int64_t now_ms, int64_t trial, struct text *out)
+{
+	struct sql_rows *rows = sql_query(
+	        db,
+	        "select w.name, (?1 - a.started_ms) / 1000, a.step, a.steps, a.phase, a.from_step, "
+	        "(?1 - w.seen_ms) / 1000 from trial t join attempt a on a.trial = t.id and "
+	        "a.attempt = t.attempt join worker w on w.id = t.worker where t.id = ?2",
+	        now_ms, trial);
+
+	while (sql_next(rows)) {
+		text_add(out, "Agent %s has run it for %ld s, from step %ld; ", sql_text(rows, 0),
+		         (long)sql_int(rows, 1), (long)sql_int(rows, 5));
+		if (sql_is_null(rows, 4))
+			text_add(out, "it has not said yet that it started.\n");
+		else
+			text_add(out, "%s, step %ld%s%.0ld; heard of %ld s ago.\n",
+			         sql_text(rows, 4), (long)sql_int(rows, 2),
+			         sql_int(rows, 3) ? " of " : "", (long)sql_int(rows, 3),
+			         (long)sql_int(rows, 6));
+	}
+}
+
+/* The last thing that its attempts said. */
+static void ended(struct sql *db, int64_t now_ms, int64_t trial, struct text *out)
+{
+	struct sql_rows *rows =
+	        sql_query(db,
+	                  "select a.attempt, w.name, a.outcome, coalesce(a.text, '') from attempt "
+	                  "a join worker w "
+	                  "on w.id = a.worker where a.trial = ? and a.outcome is not null "
+	                  "order by a.attempt desc limit 3",
+	                  trial);
+
+	while (sql_next(rows))
+		text_add(out, "Attempt %ld at agent %s ended: %s%s%s\n", (long)sql_int(rows, 0),
+		         sql_text(rows, 1), sql_text(rows, 2), *sql_text(rows, 3) ? ": " : "",
+		         sql_text(rows, 3));
+}
+
+static void skipped(struct sql *db, int64_t now_ms, int64_t trial, struct text *out)
+{
+	waiting(db, now_ms, trial, out);
+	text_add(out, "It runs once that is retried and done.\n");
+}
+
+static void cancelled(struct sql *db, int64_t now_ms, int64_t trial, struct text *out)
+{
+	text_add(out, "No study wants it any more; `trawl retry` or a launch revives it.\n");
+}
+
+static explainer *const explainers[TRIAL_STATES] = {
+        [TRIAL_WAITING] = waiting,     [TRIAL_READY] = ready,  [TRIAL_LEASED] = leased,
+        [TRIAL_SKIPPED] = skipped,     [TRIAL_FAILED] = ended, [TRIAL_INFEASIBLE] = ended,
+        [TRIAL_CANCELLED] = cancelled,
+};
+
+int explain_reason(struct sql *db, int64_t now_ms, int64_t id, struct text *reason, struct error *e)
+{
+	struct trial trial;
+	char *why = sql_get_text(db, "select why from trial where id = ?", id);
+
+	if (!trial_load(db, id, &trial)) {
+		free(why);
+		return error_set(e, "there is no trial %ld", (long)id);
+	}
+	text_add(reason, "Trial %ld is %s%s%s.\n", (long)id, trial_state_name(trial.state),
+	         why ? ": " : "", why ? why : "");
+	if (explainers[trial.state])
+		explainers[trial.state](db, now_ms, id, reason);
+	free(why);
+	return 0;
+}
+
+void explain_history(struct sql *db, int64_t trial, struct text *out)
+{
+	struct sql_rows *rows =
+	        sql_query(db,
+	                  "select datetime(h.at_ms / 1000, 'unixepoch'), h.event, h.before, "
+	                  "h.after, h.attempt, "
+	                  "w.name, h.why from history h left join worker w on w.id = h.worker "
+	                  "where h.trial = ? order by h.seq",
+	                  trial);
+
+	while (sql_next(rows)) {
+		const char *name = sql_text(rows, 5), *why = sql_text(rows, 6);
+		text_add(out, "%s  %-13s %s -> %s", sql_text(rows, 0), sql_text(rows, 1),
+		         sql_text(rows, 2), sql_text(rows, 3));
+		if (sql_int(rows, 4))
+			text_add(out, "  attempt %ld", (long)sql_int(rows, 4));
+		text_add(out, "%s%s%s%s\n", name ? " at " : "", name ? name : "", why ? ": " : "",
+		         why ? why : "");
+	}
+}
