@@ -320,7 +320,7 @@ static void assert_obeys(const char *order, const char *word, int checkpoints)
 	}
 	assert_int_equal(seen, checkpoints);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	assert_outcome(word, word, "at step 0");
+	assert_outcome(word, word, "at step");
 	agent_close(&a);
 }
 
@@ -328,6 +328,30 @@ static void orders_take_effect_at_a_step_boundary(void **state)
 {
 	assert_obeys("yield", "yield", 1);
 	assert_obeys("stop", "stopped", 0);
+}
+
+/* Between epochs too, and the training goes on. */
+static void a_checkpoint_is_made_when_ordered(void **state)
+{
+	struct trial_run r = {.trial = "slow.json", .folder = "ordered"};
+	struct agent a;
+	int64_t step = 0;
+
+	trial_write("slow.json", SMALL_TRIAL("", "\"epochs\": 1, \"shards\": 2"));
+	agent_open(&a);
+	pid_t pid = start_for(&a, &r);
+	struct message m = agent_take(&a);
+	agent_order(&a, 3, "checkpoint");
+	while (m.kind != WIRE_JOB_DONE) {
+		message_release(&m);
+		m = agent_take(&a);
+		if (m.kind == WIRE_JOB_CHECKPOINT && !step)
+			step = json_int(m.body, "step", 0) + 1;
+	}
+	assert_in_range(step, 1, 5); /* before the fifth step, the epoch's last */
+	message_release(&m);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	agent_close(&a);
 }
 
 /* A rank's parent is killed: nothing of the job is left. */
@@ -374,6 +398,7 @@ int main(void)
 	        cmocka_unit_test(wrong_arguments_are_said),
 	        cmocka_unit_test(an_agent_is_told_everything_in_order),
 	        cmocka_unit_test(orders_take_effect_at_a_step_boundary),
+	        cmocka_unit_test(a_checkpoint_is_made_when_ordered),
 	        cmocka_unit_test(ranks_die_with_their_launcher),
 	};
 
