@@ -27,18 +27,16 @@ void trial_print_progress(const struct progress *p)
 	bool terminal = isatty(STDOUT_FILENO);
 	struct text t = {0};
 
-	if (!terminal && clock_seconds() - last < LINE_SECONDS)
+	if (!p->steps || (!terminal && clock_seconds() - last < LINE_SECONDS))
 		return;
 	last = clock_seconds();
 	if (p->epochs && p->epoch < p->epochs)
 		text_add(&t, "epoch %lld/%lld  ", (long long)p->epoch + 1, (long long)p->epochs);
 	text_add(&t, "%s", p->phase);
-	if (p->steps) {
-		text_add(&t, "  %s %lld/%lld", p->epochs ? "step" : "image", (long long)p->step,
-		         (long long)p->steps);
-		if (p->images_per_second > 0)
-			text_add(&t, "  %.0f images/s", p->images_per_second);
-	}
+	text_add(&t, "  %s %lld/%lld", p->epochs ? "step" : "image", (long long)p->step,
+	         (long long)p->steps);
+	if (p->images_per_second > 0)
+		text_add(&t, "  %.0f images/s", p->images_per_second);
 	if (isfinite(p->loss))
 		text_add(&t, "  loss %.4f", p->loss);
 	if (isfinite(p->accuracy))

@@ -247,6 +247,16 @@ static enum outcome prepare(struct trainer *t, struct error *e)
 	return load_start(t, e);
 }
 
+/* Reading data for the first time can take minutes: say that something is under way. */
+static void tell_start(struct trainer *t)
+{
+	struct progress p = {
+	        .phase = "start", .epochs = t->spec->train_epochs, .loss = NAN, .accuracy = NAN};
+
+	if (t->parallel.rank == 0 && t->observer.progress)
+		t->observer.progress(t->observer.self, &p);
+}
+
 enum outcome trainer_init(struct trainer *t, const cJSON *trial, const struct trial_spec *spec,
                           const struct trial_files *files, const struct observer *observer,
                           const struct parallel *p, struct error *e)
@@ -260,6 +270,7 @@ enum outcome trainer_init(struct trainer *t, const cJSON *trial, const struct tr
 	t->clock = t->checkpoint_clock = t->progress_clock = clock_seconds();
 	result_init(&t->result);
 	trial_identity(trial, t->identity);
+	tell_start(t);
 	enum outcome outcome = prepare(t, e);
 	t->progress_samples = t->position.train_samples;
 	return outcome;

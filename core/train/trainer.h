@@ -28,7 +28,7 @@ struct position {
 };
 
 struct progress {
-	const char *phase; /* "start" "train" "evaluate" "finish" */
+	const char *phase; /* "start" "train" "evaluate" */
 	int64_t step, steps, epoch, epochs;
 	double images_per_second; /* over about the last second */
 	double seconds_left;      /* of training, at this speed; 0: unknown */
