@@ -21,6 +21,24 @@ static void storage_is_counted_and_recycled(void **state)
 	storage_trim();
 }
 
+static void waiting_memory_is_bounded_by_the_peak(void **state)
+{
+	enum { BLOCKS = 100 };
+	struct storage *s[BLOCKS];
+
+	storage_trim();
+	for (size_t bytes = 1 << 20; bytes > 1 << 19; bytes -= 1 << 17) {
+		for (int i = 0; i < BLOCKS; i++)
+			s[i] = storage_new(bytes);
+		assert_true(storage_bytes_in_use() + storage_bytes_waiting() <= 145 << 20);
+		for (int i = 0; i < BLOCKS; i++)
+			storage_free(s[i]);
+		assert_true(storage_bytes_waiting() >= BLOCKS * bytes);
+	}
+	storage_trim();
+	assert_int_equal(storage_bytes_waiting(), 0);
+}
+
 static void size_classes_waste_at_most_a_quarter(void **state)
 {
 	for (size_t bytes = 257; bytes < 100000; bytes += 61) {
@@ -180,6 +198,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        LAW(storage_is_counted_and_recycled),
+	        LAW(waiting_memory_is_bounded_by_the_peak),
 	        LAW(size_classes_waste_at_most_a_quarter),
 	        LAW(blocked_form_holds_the_same_values),
 	        LAW(codes_are_clamped_and_empty_rows_are_zero),

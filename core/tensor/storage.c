@@ -8,10 +8,11 @@ enum {
 	ALIGNMENT = 64,
 	SMALLEST = 4 * ALIGNMENT, /* bytes of size class 0; every fourth class is twice as large */
 	CLASSES = 4 * 40,
+	SLACK = 16 << 20, /* bytes that may wait in any case */
 };
 
 static struct storage *recycled[CLASSES];
-static size_t in_use, peak;
+static size_t in_use, peak, most, waiting; /* bytes; most: the peak since the program began */
 
 static size_t class_bytes(int c)
 {
@@ -30,10 +31,40 @@ static int class_of(size_t bytes)
 	return c;
 }
 
+static struct storage *take_recycled(int c)
+{
+	struct storage *s = recycled[c];
+
+	if (s) {
+		recycled[c] = s->next;
+		waiting -= s->bytes;
+	}
+	return s;
+}
+
+/* Gives back the largest that wait until at most `bytes` do. */
+static void trim_to(size_t bytes)
+{
+	for (int c = CLASSES - 1; c >= 0; c--)
+		while (waiting > bytes && recycled[c]) {
+			struct storage *s = take_recycled(c);
+			free(s->data);
+			free(s);
+		}
+}
+
+void storage_trim(void)
+{
+	trim_to(0);
+}
+
+/* Phases of a run want other sizes: what one leaves waiting must not add to what the next uses. */
 static struct storage *storage_fresh(size_t bytes)
 {
 	struct storage *s = xcalloc(1, sizeof *s);
+	size_t limit = most + most / 4 + SLACK, used = in_use + bytes;
 
+	trim_to(limit > used ? limit - used : 0);
 	s->data = aligned_alloc(ALIGNMENT, bytes);
 	if (!s->data) {
 		storage_trim();
@@ -48,16 +79,15 @@ static struct storage *storage_fresh(size_t bytes)
 struct storage *storage_new(size_t bytes)
 {
 	int c = class_of(bytes);
-	struct storage *s = recycled[c];
+	struct storage *s = take_recycled(c);
 
-	if (s)
-		recycled[c] = s->next;
-	else
+	if (!s)
 		s = storage_fresh(class_bytes(c));
 	s->next = NULL;
 	s->references = 1;
 	in_use += s->bytes;
 	peak = in_use > peak ? in_use : peak;
+	most = in_use > most ? in_use : most;
 	return s;
 }
 
@@ -79,24 +109,19 @@ void storage_free(struct storage *s)
 		return;
 	int c = class_of(s->bytes);
 	in_use -= s->bytes;
+	waiting += s->bytes;
 	s->next = recycled[c];
 	recycled[c] = s;
-}
-
-void storage_trim(void)
-{
-	for (int c = 0; c < CLASSES; c++)
-		while (recycled[c]) {
-			struct storage *s = recycled[c];
-			recycled[c] = s->next;
-			free(s->data);
-			free(s);
-		}
 }
 
 size_t storage_bytes_in_use(void)
 {
 	return in_use;
+}
+
+size_t storage_bytes_waiting(void)
+{
+	return waiting;
 }
 
 size_t storage_bytes_peak(void)
