@@ -1,7 +1,9 @@
-/* Convolution, its gradient to the input and to the weights: one primitive of oneDNN each. */
+/* Convolution, its gradient to the input and to the weights, by the algorithm of plan.def. */
 #include "core/tensor/onednn/conv.h"
 #include "core/tensor/onednn/column.h"
 #include "core/tensor/onednn/engine.h"
+#include "core/tensor/onednn/plan.h"
+#include "core/tensor/onednn/winograd.h"
 #include <omp.h>
 
 static struct conv_key key_of(enum conv_direction direction, const struct attr *a, struct shape x,
@@ -20,16 +22,6 @@ static struct conv_key key_of(enum conv_direction direction, const struct attr *
 	        .pad = a->pad,
 	        .threads = omp_get_max_threads(),
 	};
-}
-
-static void *input_data(struct tensor *t, bool blocked)
-{
-	return blocked ? (void *)blocked_input(t) : (void *)tensor_plain(t);
-}
-
-static void *output_data(struct tensor *t, bool blocked)
-{
-	return blocked ? blocked_output(t) : tensor_new_plain(t);
 }
 
 static void set(dnnl_memory_t memory, void *data)
@@ -81,44 +73,54 @@ static void run_with_weight(struct conv_primitive *p, void *w)
 	storage_free(preferred);
 }
 
+/* What a node reads and writes, each in the form that its algorithm takes. */
+struct operands {
+	struct tensor *image, *weight, *result;
+	enum conv_direction direction; /* names the one that is written */
+};
+
+static void *operand(struct tensor *t, bool written, bool blocked)
+{
+	if (written)
+		return blocked ? blocked_output(t) : tensor_new_plain(t);
+	return blocked ? (void *)blocked_input(t) : (void *)tensor_plain(t);
+}
+
+static bool convolve(const struct node *n, struct operands o)
+{
+	struct conv_key k =
+	        key_of(o.direction, &n->attr, o.image->shape, o.weight->shape, o.result->shape);
+	struct conv_primitive *p = NULL;
+	bool winograd = plan_algorithm(&k) == CONV_WINOGRAD;
+
+	if (!winograd && !(p = conv_primitive(&k)))
+		return false;
+	float *image =
+	        operand(o.image, k.direction == CONV_GRAD_INPUT, winograd || p->image_blocked);
+	float *result =
+	        operand(o.result, k.direction == CONV_FORWARD, winograd || p->result_blocked);
+	float *weight = operand(o.weight, k.direction == CONV_GRAD_WEIGHT, false);
+	if (winograd) {
+		winograd_run(&k, image, weight, result);
+		return true;
+	}
+	set(p->image, image);
+	set(p->result, result);
+	run_with_weight(p, weight);
+	return true;
+}
+
 bool onednn_conv(struct tape *t, struct node *n)
 {
-	struct tensor *x = n->in[0], *w = n->in[1], *y = n->out[0];
-	struct conv_key k = key_of(CONV_FORWARD, &n->attr, x->shape, w->shape, y->shape);
-	struct conv_primitive *p = conv_primitive(&k);
-
-	if (!p)
-		return false;
-	set(p->image, input_data(x, p->image_blocked));
-	set(p->result, output_data(y, p->result_blocked));
-	run_with_weight(p, (void *)tensor_plain(w));
-	return true;
+	return convolve(n, (struct operands){n->in[0], n->in[1], n->out[0], CONV_FORWARD});
 }
 
 bool onednn_conv_grad_input(struct tape *t, struct node *n)
 {
-	struct tensor *g = n->in[0], *w = n->in[1], *dx = n->out[0];
-	struct conv_key k = key_of(CONV_GRAD_INPUT, &n->attr, dx->shape, w->shape, g->shape);
-	struct conv_primitive *p = conv_primitive(&k);
-
-	if (!p)
-		return false;
-	set(p->result, input_data(g, p->result_blocked));
-	set(p->image, output_data(dx, p->image_blocked));
-	run_with_weight(p, (void *)tensor_plain(w));
-	return true;
+	return convolve(n, (struct operands){n->out[0], n->in[1], n->in[0], CONV_GRAD_INPUT});
 }
 
 bool onednn_conv_grad_weight(struct tape *t, struct node *n)
 {
-	struct tensor *x = n->in[0], *g = n->in[1], *dw = n->out[0];
-	struct conv_key k = key_of(CONV_GRAD_WEIGHT, &n->attr, x->shape, dw->shape, g->shape);
-	struct conv_primitive *p = conv_primitive(&k);
-
-	if (!p)
-		return false;
-	set(p->image, input_data(x, p->image_blocked));
-	set(p->result, input_data(g, p->result_blocked));
-	run_with_weight(p, tensor_new_plain(dw));
-	return true;
+	return convolve(n, (struct operands){n->in[0], n->out[0], n->in[1], CONV_GRAD_WEIGHT});
 }

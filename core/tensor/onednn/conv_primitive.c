@@ -1,8 +1,8 @@
 /* Makes convolution primitives and keeps the ones used last. */
 #include "core/base/text.h"
+#include "core/tensor/onednn/conv.h"
 #include "core/tensor/onednn/engine.h"
 #include "core/tensor/onednn/onednn.h"
-#include "core/tensor/onednn/plan.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,7 +93,7 @@ static void describe(const struct conv_key *k, bool image_blocked, bool result_b
 	onednn_must(dnnl_primitive_attr_create(&attr), "attributes");
 	onednn_must(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user),
 	            "scratch mode");
-	d->primitive = describe_direction(k, d, plan_algorithm(k), attr);
+	d->primitive = describe_direction(k, d, dnnl_convolution_direct, attr);
 	dnnl_primitive_attr_destroy(attr);
 	if (d->primitive && is_reference(d->primitive)) {
 		dnnl_primitive_desc_destroy(d->primitive);

@@ -5,6 +5,12 @@
 typedef void flat_fn(float *restrict y, const float *a, const float *b, int64_t count, float alpha);
 typedef void lane_fn(float *restrict y, const float *a, const float *b, int64_t pixels, int block);
 
+/* Both are loaded, so that no branch is needed. */
+INLINE float keep(float a, float b)
+{
+	return b > 0 ? a : 0;
+}
+
 #define FLAT(name, expression)                                                            \
 	CLONES static void name##_flat(float *restrict y, const float *a, const float *b, \
 	                               int64_t count, float alpha)                        \
@@ -17,7 +23,7 @@ FLAT(sub, a[i] - b[i])
 FLAT(mul, a[i] * b[i])
 FLAT(scale, alpha *a[i])
 FLAT(relu, a[i] > 0 ? a[i] : 0)
-FLAT(relu_grad, b[i] > 0 ? a[i] : 0)
+FLAT(relu_grad, keep(a[i], b[i]))
 FLAT(add_relu, a[i] + b[i] > 0 ? a[i] + b[i] : 0)
 #undef FLAT
 

@@ -96,14 +96,16 @@ INLINE void dots(float *restrict sum, float *restrict dot, const float *g, const
 		for (int k = 0; k < 2; k++)
 			for (int l = 0; l < block; l++) {
 				int64_t i = (p + k) * block + l;
-				float v = !masked || y[i] > 0 ? g[i] : 0;
+				float v = g[i];
+				v = !masked || y[i] > 0 ? v : 0;
 				s[k][l] += v;
 				q[k][l] += v * (x[i] - m[l]);
 			}
 	for (int64_t p = pixels / 2 * 2; p < pixels; p++)
 		for (int l = 0; l < block; l++) {
 			int64_t i = p * block + l;
-			float v = !masked || y[i] > 0 ? g[i] : 0;
+			float v = g[i];
+			v = !masked || y[i] > 0 ? v : 0;
 			s[0][l] += v;
 			q[0][l] += v * (x[i] - m[l]);
 		}
@@ -138,7 +140,8 @@ INLINE void slopes(float *restrict dx, const float *g, const float *x, const flo
 	for (int64_t p = 0; p < pixels; p++)
 		for (int l = 0; l < block; l++) {
 			int64_t i = p * block + l;
-			float v = !masked || y[i] > 0 ? g[i] : 0;
+			float v = g[i];
+			v = !masked || y[i] > 0 ? v : 0;
 			dx[i] = va[l] * v + (vb[l] * (x[i] - m[l]) + vc[l]);
 		}
 }

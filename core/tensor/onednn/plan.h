@@ -3,6 +3,10 @@
 #define ONEDNN_PLAN_H
 #include "core/tensor/onednn/conv.h"
 
-enum { PLAN_VERSION = 1 };
-dnnl_alg_kind_t plan_algorithm(const struct conv_key *k);
+enum { PLAN_VERSION = 2 };
+enum conv_algorithm {
+	CONV_DIRECT,   /* oneDNN's */
+	CONV_WINOGRAD, /* winograd.h */
+};
+enum conv_algorithm plan_algorithm(const struct conv_key *k);
 #endif

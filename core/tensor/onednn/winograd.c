@@ -1,0 +1,293 @@
+/* Winograd convolution: chunks of tiles go through transform, 36 matrix products, and transform. */
+#include "core/tensor/onednn/winograd.h"
+#include "core/tensor/onednn/avx2.h"
+#include "core/tensor/onednn/column.h"
+#include "core/tensor/onednn/gemm.h"
+#include "core/tensor/onednn/winograd_tile.h"
+#include <omp.h>
+#include <string.h>
+
+enum {
+	LANES = 8,
+	TILE = WINOGRAD_TILE,
+	POINTS = WINOGRAD_POINTS,
+	WINDOW = 9,
+	SKEW = 16, /* floats that keep strides off powers of two: caches have few ways */
+	CHUNK_BYTES = 2 << 20, /* transformed tiles of one chunk */
+	CHUNK_LEAST = 48,
+	CHUNK_MOST = 192,
+};
+
+bool winograd_works(const struct conv_key *k)
+{
+	return avx2_works() && onednn_block() == LANES && k->groups == 1 && k->window[0] == 3 &&
+	       k->window[1] == 3 && k->stride == 1 && k->pad <= 2 &&
+	       k->channels_in % GEMM_PANEL == 0 && k->channels_out % GEMM_PANEL == 0;
+}
+
+/* ---- tiles ---- */
+/* The tiles of the output of a convolution from `in` (images, from, …) to `out` (images, to, …). */
+struct tiling {
+	struct tile_plane in, out;
+	int64_t from, to; /* channels */
+	int64_t pad, down, across, total;
+	int64_t chunk; /* tiles */
+};
+
+static int64_t at_most(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static struct tiling tiling_of(const struct conv_key *k, bool turned)
+{
+	struct tiling t = {.in = {k->in[0], k->in[1]},
+	                   .out = {k->out[0], k->out[1]},
+	                   .from = k->channels_in,
+	                   .to = k->channels_out,
+	                   .pad = k->pad};
+
+	if (turned)
+		t = (struct tiling){
+		        .in = t.out, .out = t.in, .from = t.to, .to = t.from, .pad = 2 - k->pad};
+	t.down = (t.out.height + TILE - 1) / TILE;
+	t.across = (t.out.width + TILE - 1) / TILE;
+	t.total = k->images * t.down * t.across;
+	int64_t bytes = POINTS * (t.from + t.to) * (int64_t)sizeof(float);
+	t.chunk = at_most(CHUNK_BYTES / bytes, CHUNK_MOST);
+	t.chunk = t.chunk < CHUNK_LEAST ? CHUNK_LEAST : t.chunk;
+	return t;
+}
+
+/* A tile's first output pixel, and its image. */
+struct tile {
+	int64_t image, y, x;
+};
+
+static struct tile tile_of(const struct tiling *t, int64_t i)
+{
+	return (struct tile){i / (t->down * t->across), i / t->across % t->down * TILE,
+	                     i % t->across * TILE};
+}
+
+/* Transformed tiles: (36, chunk, channels), rows and points skewed. */
+struct points {
+	struct storage *storage;
+	float *data;
+	int64_t row, step; /* from tile to tile, from point to point */
+};
+
+static struct points points_new(int64_t tiles, int64_t channels)
+{
+	struct points p = {.row = channels + SKEW};
+
+	p.step = tiles * p.row + SKEW;
+	p.storage = storage_new((size_t)(POINTS * p.step) * sizeof(float));
+	p.data = p.storage->data;
+	return p;
+}
+
+/* How many of the tiles from i on, at most `count`, lie side by side in a strip. */
+static int64_t strip_of(const struct tiling *t, int64_t i, int64_t count)
+{
+	return at_most(at_most(count, TILE_STRIP), t->across - i % t->across);
+}
+
+static void transform_input(const struct tiling *t, const float *x, int64_t i, int64_t strip,
+                            float *v, const struct points *p)
+{
+	struct tile at = tile_of(t, i);
+	int64_t size = t->in.height * t->in.width * LANES, groups = t->from / LANES;
+
+	for (int64_t g = 0; g < groups; g++)
+		tile_input_strip(v + g * LANES, p->step, p->row, x + (at.image * groups + g) * size,
+		                 t->in, at.y - t->pad, at.x - t->pad, strip);
+}
+
+static void transform_output(const struct tiling *t, float *y, int64_t i, const float *m,
+                             int64_t step)
+{
+	struct tile at = tile_of(t, i);
+	int64_t size = t->out.height * t->out.width * LANES, groups = t->to / LANES;
+
+	for (int64_t g = 0; g < groups; g++)
+		tile_output(y + (at.image * groups + g) * size, t->out, at.y, at.x, m + g * LANES,
+		            step);
+}
+
+static void transform_output_adjoint(const struct tiling *t, const float *dy, int64_t i, float *m,
+                                     int64_t step)
+{
+	struct tile at = tile_of(t, i);
+	int64_t size = t->out.height * t->out.width * LANES, groups = t->to / LANES;
+
+	for (int64_t g = 0; g < groups; g++)
+		tile_output_adjoint(m + g * LANES, step, dy + (at.image * groups + g) * size,
+		                    t->out, at.y, at.x);
+}
+
+/* ---- weights: U (36, to / 16, from, 16) ---- */
+/* The window from channel `from` to 16 channels from `to` on, as (9, 16). */
+static void weight_gather(const struct conv_key *k, bool turned, const float *w, int64_t from,
+                          int64_t to, float g[WINDOW][GEMM_PANEL])
+{
+	for (int64_t l = 0; l < GEMM_PANEL; l++) {
+		int64_t o = turned ? from : to + l, c = turned ? to + l : from;
+		const float *window = w + (o * k->channels_in + c) * WINDOW;
+		for (int i = 0; i < WINDOW; i++)
+			g[i][l] = window[turned ? WINDOW - 1 - i : i];
+	}
+}
+
+static struct storage *weight_transform(const struct conv_key *k, const struct tiling *t,
+                                        bool turned, const float *w)
+{
+	int64_t panels = t->to / GEMM_PANEL, step = t->from * t->to;
+	struct storage *s = storage_new((size_t)(POINTS * step) * sizeof(float));
+	float *u = s->data;
+
+#pragma omp parallel for schedule(static) if (step * POINTS > SMALL)
+	for (int64_t i = 0; i < panels * t->from; i++) {
+		float g[WINDOW][GEMM_PANEL] __attribute__((aligned(32)));
+		weight_gather(k, turned, w, i % t->from, i / t->from * GEMM_PANEL, g);
+		for (int half = 0; half < GEMM_PANEL; half += LANES)
+			tile_weight(u + i * GEMM_PANEL + half, step, &g[0][half], GEMM_PANEL);
+	}
+	return s;
+}
+
+/* ---- forward, and the input gradient, which is forward with turned weights ---- */
+static void convolve_chunk(const struct tiling *t, const float *x, const float *u, float *y,
+                           struct points v, struct points m, int64_t first)
+{
+	int64_t count = at_most(t->chunk, t->total - first);
+
+	for (int64_t i = 0, strip; i < count; i += strip) {
+		strip = strip_of(t, first + i, count - i);
+		transform_input(t, x, first + i, strip, v.data + i * v.row, &v);
+	}
+	for (int64_t p = 0; p < POINTS; p++)
+		gemm_run(&(struct gemm){.rows = count,
+		                        .columns = t->to,
+		                        .inner = t->from,
+		                        .a = v.data + p * v.step,
+		                        .a_row = v.row,
+		                        .a_step = 1,
+		                        .b = u + p * t->from * t->to,
+		                        .b_panel = t->from * GEMM_PANEL,
+		                        .b_step = GEMM_PANEL,
+		                        .c = m.data + p * m.step,
+		                        .c_row = m.row});
+	for (int64_t i = 0; i < count; i++)
+		transform_output(t, y, first + i, m.data + i * m.row, m.step);
+}
+
+static void convolve(const struct conv_key *k, bool turned, const float *x, const float *w,
+                     float *y)
+{
+	struct tiling t = tiling_of(k, turned);
+	int threads = omp_get_max_threads();
+	struct storage *u = weight_transform(k, &t, turned, w);
+
+	t.chunk =
+	        at_most(t.chunk, (t.total + threads - 1) / threads); /* bits do not depend on it */
+	int64_t chunks = (t.total + t.chunk - 1) / t.chunk;
+	threads = (int)at_most(threads, chunks);
+	/* One thread's share after the other's: only this thread may make storage. */
+	struct points v = points_new(t.chunk * threads, t.from);
+	struct points m = points_new(t.chunk * threads, t.to);
+#pragma omp parallel for schedule(static) num_threads(threads)
+	for (int64_t i = 0; i < chunks; i++) {
+		int64_t own = omp_get_thread_num() * t.chunk;
+		struct points tv = v, tm = m;
+		tv.data += own * v.row;
+		tm.data += own * m.row;
+		convolve_chunk(&t, x, u->data, y, tv, tm, i * t.chunk);
+	}
+	storage_free(v.storage);
+	storage_free(m.storage);
+	storage_free(u);
+}
+
+/* ---- the weight gradient ---- */
+/* dg = G' dU G of every window, from dU (36, from, to). */
+static void weight_finish(const struct tiling *t, const float *u, int64_t row, int64_t step,
+                          float *dw)
+{
+	int64_t panels = t->to / LANES;
+
+#pragma omp for schedule(static)
+	for (int64_t i = 0; i < panels * t->from; i++) {
+		float g[WINDOW][LANES] __attribute__((aligned(32)));
+		int64_t from = i / panels, to = i % panels * LANES;
+		tile_weight_adjoint(&g[0][0], LANES, u + from * row + to, step);
+		for (int l = 0; l < LANES; l++)
+			for (int k = 0; k < WINDOW; k++)
+				dw[((to + l) * t->from + from) * WINDOW + k] = g[k][l];
+	}
+}
+
+/* V and dM of `count` tiles.  Called by all threads. */
+static void weight_chunk_transform(const struct tiling *t, const float *x, const float *dy,
+                                   int64_t first, int64_t count, const struct points *v,
+                                   const struct points *m)
+{
+	int64_t width = at_most(t->across, TILE_STRIP);
+
+#pragma omp for schedule(static)
+	for (int64_t i = 0; i < (count + width - 1) / width; i++) {
+		int64_t end = at_most((i + 1) * width, count);
+		for (int64_t k = i * width, strip; k < end; k += strip) {
+			strip = strip_of(t, first + k, end - k);
+			transform_input(t, x, first + k, strip, v->data + k * v->row, v);
+			for (int64_t j = k; j < k + strip; j++)
+				transform_output_adjoint(t, dy, first + j, m->data + j * m->row,
+				                         m->step);
+		}
+	}
+}
+
+/* Threads share the points of each chunk, so sums over tiles run in order whatever their count is.
+ */
+static void weight_gradient(const struct conv_key *k, const float *x, const float *dy, float *dw)
+{
+	struct tiling t = tiling_of(k, false);
+	struct points v = points_new(t.chunk, t.from), m = points_new(t.chunk, t.to);
+	struct points u = points_new(t.from, t.to);
+
+#pragma omp parallel
+	{
+		for (int64_t first = 0; first < t.total; first += t.chunk) {
+			int64_t count = at_most(t.chunk, t.total - first);
+			weight_chunk_transform(&t, x, dy, first, count, &v, &m);
+#pragma omp for schedule(static)
+			for (int64_t p = 0; p < POINTS; p++)
+				gemm_run(&(struct gemm){.rows = t.from,
+				                        .columns = t.to,
+				                        .inner = count,
+				                        .a = v.data + p * v.step,
+				                        .a_row = 1,
+				                        .a_step = v.row,
+				                        .b = m.data + p * m.step,
+				                        .b_panel = GEMM_PANEL,
+				                        .b_step = m.row,
+				                        .c = u.data + p * u.step,
+				                        .c_row = u.row,
+				                        .add = first > 0});
+		}
+		weight_finish(&t, u.data, u.row, u.step, dw);
+	}
+	storage_free(v.storage);
+	storage_free(m.storage);
+	storage_free(u.storage);
+}
+
+void winograd_run(const struct conv_key *k, float *image, float *weight, float *result)
+{
+	if (k->direction == CONV_FORWARD)
+		convolve(k, false, image, weight, result);
+	else if (k->direction == CONV_GRAD_INPUT)
+		convolve(k, true, result, weight, image);
+	else
+		weight_gradient(k, image, result, weight);
+}
