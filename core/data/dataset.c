@@ -12,7 +12,7 @@
 	{name, classes, {mean_r, mean_g, mean_b}, {std_r, std_g, std_b}, &reader, help},
 
 const struct dataset_kind dataset_kinds[] = {
-        KIND("shapes", 10, .5f, .5f, .5f, .25f, .25f, .25f, shapes_reader,
+        KIND("shapes", 10, .38f, .38f, .38f, .21f, .21f, .21f, shapes_reader,
              "drawn here, nothing to download: 32x32 RGB, 10 classes, 4000 and 1000 images")
                 KIND("cifar10", 10, .4914f, .4822f, .4465f, .2470f, .2435f, .2616f, cifar10_reader,
                      "official binary files data_batch_*.bin, test_batch.bin: 32x32 RGB, 10 "

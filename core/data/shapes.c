@@ -37,12 +37,12 @@ struct color {
 	double c[3];
 };
 
-static struct color color_any(struct dice *dice)
+static struct color color_between(struct dice *dice, double low, double high)
 {
 	struct color color;
 
 	for (int k = 0; k < 3; k++)
-		color.c[k] = between(dice, 0.08, 0.95);
+		color.c[k] = between(dice, low, high);
 	return color;
 }
 
@@ -55,13 +55,13 @@ static double color_distance(struct color a, struct color b)
 	return sqrt(sum);
 }
 
-/* A colour that is seen on `ground`: drawn again, a few times, while it is too near. */
+/* A bright colour that is seen on `ground`: drawn again, a few times, while it is too near. */
 static struct color color_on(struct dice *dice, struct color ground, double distance)
 {
-	struct color color = color_any(dice);
+	struct color color = color_between(dice, 0.25, 1);
 
 	for (int i = 0; i < 16 && color_distance(color, ground) < distance; i++)
-		color = color_any(dice);
+		color = color_between(dice, 0.25, 1);
 	return color;
 }
 
@@ -202,7 +202,7 @@ static double covered(double d)
 static void add_noise(struct canvas *canvas, struct dice *dice, int cells, double amplitude)
 {
 	double value[MAX_GRID][MAX_GRID];
-	struct color tint = color_any(dice);
+	struct color tint = color_between(dice, 0, 1);
 
 	for (int i = 0; i <= cells; i++)
 		for (int j = 0; j <= cells; j++)
@@ -225,7 +225,8 @@ static void add_noise(struct canvas *canvas, struct dice *dice, int cells, doubl
 /* Two colours shaded into each other along a random direction; returns the one in the middle. */
 static struct color paint_ground(struct canvas *canvas, struct dice *dice)
 {
-	struct color from = color_any(dice), to = color_any(dice), middle = from;
+	struct color from = color_between(dice, 0, 0.6), to = color_between(dice, 0, 0.6);
+	struct color middle = from;
 	double across = between(dice, -1, 1), down = between(dice, -1, 1);
 
 	blend(&to, from, 0.5);
@@ -257,20 +258,21 @@ static void paint_stroke(struct canvas *canvas, struct dice *dice, double reach,
 	}
 }
 
-/* A rotation without sin and cos: t in -1 … 1 gives angles of -90° … 90°, a coin the other half. */
+/* A rotation without sin and cos: t is the tangent of half the angle, which is within 46 degrees.
+ */
 static struct point rotation(struct dice *dice)
 {
-	double t = between(dice, -1, 1), sign = count_between(dice, 0, 1) ? 1 : -1;
+	double t = between(dice, -0.42, 0.42);
 
-	return (struct point){sign * (1 - t * t) / (1 + t * t), sign * 2 * t / (1 + t * t)};
+	return (struct point){(1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)};
 }
 
 static void paint_shape(struct canvas *canvas, struct dice *dice, int class, struct color ground)
 {
-	double radius = between(dice, 7, 12.5), margin = radius * 0.85;
+	double radius = between(dice, 7, 12.5), margin = 0.9 * radius;
 	double x = between(dice, margin, SIDE - margin), y = between(dice, margin, SIDE - margin);
 	struct point turn = rotation(dice);
-	struct color paint = color_on(dice, ground, 0.45), edge = color_on(dice, ground, 0.3);
+	struct color paint = color_on(dice, ground, 0.36), edge = color_on(dice, ground, 0.3);
 	double shade = between(dice, 0, 0.7);
 
 	for (int at = 0; at < PLANE; at++) {
@@ -287,7 +289,7 @@ static void paint_shape(struct canvas *canvas, struct dice *dice, int class, str
 static void develop(const struct canvas *canvas, struct dice *dice, uint8_t *out)
 {
 	double contrast = between(dice, 0.7, 1.1), light = between(dice, -0.08, 0.08);
-	double grain = between(dice, 0.02, 0.12);
+	double grain = between(dice, 0.03, 0.14);
 
 	for (int at = 0; at < PLANE; at++) {
 		uint64_t bits = random_bits(&dice->stream, dice->next++);
@@ -308,12 +310,12 @@ static void draw(int64_t seed, enum split split, int64_t index, uint8_t *out)
 	struct color ground = paint_ground(&canvas, &dice);
 
 	for (int n = count_between(&dice, 2, 5); n > 0; n--)
-		paint_stroke(&canvas, &dice, 0.5, 0.8, 2.4, color_any(&dice));
+		paint_stroke(&canvas, &dice, 0.5, 0.8, 2.4, color_between(&dice, 0, 1));
 	for (int n = count_between(&dice, 1, 3); n > 0; n--)
-		paint_stroke(&canvas, &dice, 16, 0.4, 1.1, color_any(&dice));
+		paint_stroke(&canvas, &dice, 16, 0.4, 1.1, color_between(&dice, 0, 1));
 	paint_shape(&canvas, &dice, (int)(index % CLASSES), ground);
 	for (int n = count_between(&dice, 0, 2); n > 0; n--)
-		paint_stroke(&canvas, &dice, 12, 0.4, 1, color_any(&dice));
+		paint_stroke(&canvas, &dice, 12, 0.4, 1, color_between(&dice, 0, 1));
 	develop(&canvas, &dice, out);
 }
 
