@@ -1,4 +1,4 @@
-# trawl: make quickstart | check | build.  Everything is built below $(BUILD).
+# trawl: make quickstart | check | build | check-all | bench.  Everything is built below $(BUILD).
 BUILD   ?= build
 CC      ?= cc
 include packages.mk
@@ -53,6 +53,29 @@ $(BUILD)/tests/golden: $(call obj,$(wildcard tests/goldens/*.c))
 $(BUILD)/tests/%: $(BUILD)/tests/%.c.o $(call lib,coordinator) $(call lib,worker) $(call lib,core) $(call lib,base)
 	@mkdir -p $(@D)
 	$(link) -lcmocka
+
+# ---- the two commands ----
+.PHONY: quickstart check check-all check-asan packages bench clean
+CHECK   := tidy $(filter-out sim golden,$(TESTS)) golden sim $(patsubst tests/%.sh,%,$(wildcard tests/*.sh))
+LONG    := $(patsubst tests/long/%.sh,long/%,$(wildcard tests/long/*.sh))
+
+quickstart:
+	@tests/packages $(PACKAGES_BUILD)
+	@$(MAKE) --no-print-directory -j$$(nproc) build
+	@sweeps/quickstart.sh $(BUILD)
+check:
+	@tests/packages $(PACKAGES_BUILD) $(PACKAGES_TEST)
+	@$(MAKE) --no-print-directory -j$$(nproc) build tests
+	@tests/run $(BUILD) $(CHECK)
+check-all:
+	@tests/packages $(PACKAGES_BUILD) $(PACKAGES_TEST)
+	@$(MAKE) --no-print-directory -j$$(nproc) build tests
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/asan build tests \
+		CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined"
+	@TRAWL_SIM_SEEDS=2000 tests/run $(BUILD) $(CHECK) $(addprefix asan/,$(SANITIZED)) $(LONG)
+bench:
+	@$(MAKE) --no-print-directory -j$$(nproc) build tests
+	@tests/bench/run $(BUILD)
 
 clean:
 	rm -rf $(BUILD)

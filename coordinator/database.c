@@ -1,0 +1,176 @@
+/* The database as the verbs see it: a file, or a coordinator at the other end of a socket. */
+#include "coordinator/database.h"
+#include "coordinator/client.h"
+#include "coordinator/local.h"
+#include "core/base/clock.h"
+#include "core/base/file.h"
+#include "core/base/json.h"
+#include "core/base/text.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum { ANSWER_MS = 30000, HELD_MS = 10000, HELD_POLL_US = 50000 };
+
+struct database {
+	char *where;
+	sqlite3 *file;         /* null when it is an endpoint */
+	struct client *client; /* null when it is a file */
+};
+
+const char *database_path(const char *where)
+{
+	const char *set = getenv("TRAWL_DB");
+	return where ? where : set && *set ? set : "trawl.db";
+}
+
+char *database_beside(const char *path, const char *what)
+{
+	return xformat("%s.%s", path, what);
+}
+
+struct database *database_open(const char *where, bool create, struct error *e)
+{
+	struct database *d = xcalloc(1, sizeof *d);
+	const char *path = database_path(where);
+	d->where = xstrdup(path);
+	if (strstr(path, "://")) {
+		d->client = client_open(path, e);
+	} else if (!file_exists(path) && !create) {
+		error_set(e,
+		          "%s: no such database; `trawl launch` or `trawl run` makes one (--db "
+		          "says where)",
+		          path);
+	} else if (file_exists(path) || !local_create(path, e)) {
+		d->file = query_open(path, e);
+	}
+	if (d->client || d->file)
+		return d;
+	database_close(d);
+	return NULL;
+}
+
+void database_close(struct database *d)
+{
+	if (!d)
+		return;
+	client_close(d->client);
+	sqlite3_close(d->file);
+	free(d->where);
+	free(d);
+}
+
+const char *database_name(const struct database *d)
+{
+	return d->where;
+}
+
+/* ---- reading ---- */
+
+static int query_there(struct client *c, const char *sql, const char *const bind[], int count,
+                       struct query_limits limits, struct rows *out, struct error *e)
+{
+	cJSON *args = cJSON_CreateObject(), *result = NULL;
+	cJSON_AddStringToObject(args, "sql", sql);
+	cJSON_AddItemToObject(args, "bind", cJSON_CreateStringArray(bind, count));
+	cJSON_AddNumberToObject(args, "rows", (double)limits.rows);
+	cJSON_AddNumberToObject(args, "seconds", (double)limits.seconds);
+	int rc = client_ask(c, "query", args, ANSWER_MS + 1000 * (int)limits.seconds, &result, e);
+	if (!rc)
+		rc = rows_from_json(out, result, e);
+	cJSON_Delete(result);
+	return rc;
+}
+
+int database_query(struct database *d, const char *sql, const char *const bind[], int count,
+                   struct query_limits limits, struct rows *out, struct error *e)
+{
+	return d->file ? query_run(d->file, sql, bind, count, limits, out, e)
+	               : query_there(d->client, sql, bind, count, limits, out, e);
+}
+
+/* ---- who owns the file ---- */
+
+static bool held(const char *path)
+{
+	char *lock = xformat("%s.lock", path);
+	int fd = open(lock, O_RDONLY | O_CLOEXEC);
+	bool taken = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB);
+	if (fd >= 0)
+		close(fd);
+	free(lock);
+	return taken;
+}
+
+/* An endpoint to connect to: one that listens everywhere is reached through loopback. */
+static char *reachable(const char *endpoint)
+{
+	static const char *const everywhere[] = {"tcp://*:", "tcp://0.0.0.0:", "tcp://[::]:"};
+	for (size_t i = 0; i < sizeof everywhere / sizeof *everywhere; i++) {
+		size_t length = strlen(everywhere[i]);
+		if (!strncmp(endpoint, everywhere[i], length))
+			return xformat("tcp://127.0.0.1:%s", endpoint + length);
+	}
+	return xstrdup(endpoint);
+}
+
+char *database_endpoint(const char *path, int64_t pid)
+{
+	struct rows r;
+	char *endpoint = NULL;
+	sqlite3 *db = file_exists(path) && held(path) ? query_open(path, NULL) : NULL;
+	if (db && !query_run(db, "select endpoint, pid from coordinator", NULL, 0,
+	                     (struct query_limits){0}, &r, NULL)) {
+		int64_t owner = rows_int(&r, 0, "pid", 0);
+		/* What a dead one wrote counts for nothing; the lock may be a passing command's. */
+		if (*rows_text(&r, 0, "endpoint") && owner > 0 && (!pid || owner == pid) &&
+		    !kill((pid_t)owner, 0))
+			endpoint = reachable(rows_text(&r, 0, "endpoint"));
+		rows_release(&r);
+	}
+	sqlite3_close(db);
+	return endpoint;
+}
+
+/* ---- changing ---- */
+
+static cJSON *ask(struct client *c, const char *verb, cJSON *args, struct error *e)
+{
+	cJSON *result = NULL;
+	if (client_ask(c, verb, args, ANSWER_MS, &result, e))
+		return NULL;
+	return result ? result : cJSON_CreateObject();
+}
+
+static cJSON *ask_endpoint(const char *endpoint, const char *verb, cJSON *args, struct error *e)
+{
+	struct client *c = client_open(endpoint, e);
+	cJSON *result = NULL;
+	if (c)
+		result = ask(c, verb, args, e);
+	else
+		cJSON_Delete(args);
+	client_close(c);
+	return result;
+}
+
+cJSON *database_change(struct database *d, const char *verb, cJSON *args, struct error *e)
+{
+	if (d->client)
+		return ask(d->client, verb, args, e);
+	/* Another command may hold the file for the moment of its own change. */
+	for (int64_t until = clock_monotonic_ms() + HELD_MS;;) {
+		char *endpoint = database_endpoint(d->where, 0);
+		cJSON *result = endpoint ? ask_endpoint(endpoint, verb, args, e) : NULL;
+		bool asked = endpoint != NULL;
+		free(endpoint);
+		if (asked)
+			return result;
+		if (!held(d->where) || clock_monotonic_ms() > until)
+			return local_change(d->where, verb, args, e);
+		usleep(HELD_POLL_US);
+	}
+}

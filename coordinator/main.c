@@ -1,0 +1,253 @@
+/* trawl: launch sweeps, run the coordinator, ask the results.  One row of the table is one verb. */
+#include "coordinator/verb.h"
+#include "core/base/json.h"
+#include "core/base/log.h"
+#include "schemas/schemas.h"
+#include "schemas/sweep_spec.h"
+#include "schemas/trial_spec.h"
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#define OPTION_LIMIT(what)                 \
+	{                                  \
+		"--limit", "-n", "N", what \
+	}
+
+static const struct option_row read_options[] = {OPTION_DB, OPTION_JSON, OPTION_CSV, OPTION_HELP,
+                                                 OPTIONS_END};
+static const struct option_row change_options[] = {OPTION_DB, OPTION_JSON, OPTION_HELP,
+                                                   OPTIONS_END};
+static const struct option_row run_options[] = {
+        {"--workers", "-w", "N", "agents to start on this machine (default 1)"},
+        {"--ranks", NULL, "N", "ranks that each agent offers (default: processors / workers)"},
+        {"--data", NULL, "DIRS", "where data sets lie ($TRAWL_DATA, ../shared/data)"},
+        {"--plain", NULL, NULL, "lines instead of the live view"},
+        OPTION_DB,
+        OPTION_JSON,
+        OPTION_HELP,
+        OPTIONS_END};
+static const struct option_row serve_options[] = {
+        {"--listen", NULL, "ENDPOINT",
+         "where agents and clients connect (default tcp://127.0.0.1:5555)"},
+        {"--http", NULL, "HOST:PORT",
+         "where checkpoints go over HTTP (default: 127.0.0.1, any port)"},
+        {"--http-url", NULL, "URL", "how agents reach that from where they are"},
+        {"--store", NULL, "DIR", "where checkpoints are kept (default: beside the database)"},
+        {"--data", NULL, "DIRS", "where data sets lie ($TRAWL_DATA, ../shared/data)"},
+        {"--lease", NULL, "SECONDS", "a silent agent loses its trials after this (default 30)"},
+        {"--allow-network-fs", NULL, NULL, "take a database on NFS or the like, at your risk"},
+        OPTION_DB,
+        OPTION_HELP,
+        OPTIONS_END};
+static const struct option_row launch_options[] = {
+        {"--dry-run", NULL, NULL, "print trials, parents, what is reused and the epochs to train"},
+        {"--data", NULL, "DIRS", "where data sets lie ($TRAWL_DATA, ../shared/data)"},
+        OPTION_DB,
+        OPTION_JSON,
+        OPTION_HELP,
+        OPTIONS_END};
+static const struct option_row pause_options[] = {
+        {"--now", NULL, NULL, "also hand back what runs, after a checkpoint"},
+        OPTION_DB,
+        OPTION_JSON,
+        OPTION_HELP,
+        OPTIONS_END};
+static const struct option_row status_options[] = {
+        {"--state", NULL, "STATE", "only trials in this state"},
+        OPTION_DB,
+        OPTION_JSON,
+        OPTION_CSV,
+        OPTION_HELP,
+        OPTIONS_END};
+static const struct option_row watch_options[] = {
+        {"--plain", NULL, NULL, "lines instead of the live view"},
+        {"--once", NULL, NULL, "draw the view once and leave"},
+        OPTION_DB,
+        OPTION_HELP,
+        OPTIONS_END};
+static const struct option_row wait_options[] = {
+        {"--timeout", NULL, "SECONDS", "give up after so long (default: never)"},
+        OPTION_DB,
+        OPTION_HELP,
+        OPTIONS_END};
+static const struct option_row logs_options[] = {
+        {"--follow", "-f", NULL, "go on as the log grows, until the trial ends"},
+        {"--attempt", NULL, "N", "of this attempt (default: the last)"},
+        OPTION_DB,
+        OPTION_HELP,
+        OPTIONS_END};
+static const struct option_row best_options[] = {OPTION_LIMIT("how many (default 5)"),
+                                                 OPTION_DB,
+                                                 OPTION_JSON,
+                                                 OPTION_CSV,
+                                                 OPTION_HELP,
+                                                 OPTIONS_END};
+static const struct option_row sql_options[] = {
+        OPTION_LIMIT("at most N rows, 0: all (default 1000 in a table)"),
+        {"--timeout", NULL, "SECONDS", "interrupt the query after (default 60, 0: never)"},
+        OPTION_DB,
+        OPTION_JSON,
+        OPTION_CSV,
+        OPTION_HELP,
+        OPTIONS_END};
+static const struct option_row get_options[] = {
+        {"--output", "-o", "FILE", "where to (default: TRIAL-NAME.safetensors here)"},
+        {"--store", NULL, "DIR", "where checkpoints are kept (default: beside the database)"},
+        OPTION_DB,
+        OPTION_HELP,
+        OPTIONS_END};
+static const struct option_row data_options[] = {
+        {"--to", NULL, "DIR", "folder to put it in (default: the last of $TRAWL_DATA's places)"},
+        {"--from", NULL, "URL", "another mirror of the archive's folder"},
+        OPTION_HELP,
+        OPTIONS_END};
+
+static const struct verb verbs[] = {
+        {"run", "SWEEP.json", "run a sweep here: server, agents and live view in one", run_options,
+         1, 1, verb_run,
+         "A study that exists goes on where it was; what is done stays done.  Ctrl-C checkpoints "
+         "what\n"
+         "runs, hands it back and says how to go on."},
+        {"serve", "", "run the coordinator of a database", serve_options, 0, 0, verb_serve, NULL},
+        {"launch", "SWEEP.json", "add a sweep to the database (a study)", launch_options, 1, 1,
+         verb_launch, "Launching again with more values or more trials extends the study."},
+        {"add", "STUDY FIELD=VALUE …", "add one trial by hand to a study", change_options, 2,
+         WORDS_MAX, verb_add, "As in: trawl add bits-cifar10 quant.weight_bits=5 train.seed=7"},
+        {"pause", "STUDY", "lease no more trials of a study", pause_options, 1, 1, verb_pause,
+         NULL},
+        {"resume", "STUDY", "take a paused study up again", change_options, 1, 1, verb_resume,
+         NULL},
+        {"cancel", "STUDY | TRIAL", "give up a study, or one trial", change_options, 1, 1,
+         verb_cancel, NULL},
+        {"retry", "STUDY | TRIAL", "try failed, infeasible or cancelled trials again",
+         change_options, 1, 1, verb_retry, NULL},
+        {"worker", "drain | undrain WORKER", "let an agent finish and leave; or take it back",
+         change_options, 2, 2, verb_worker, NULL},
+        {"studies", "", "list the studies", read_options, 0, 0, verb_studies, NULL},
+        {"workers", "", "list the agents", read_options, 0, 0, verb_workers, NULL},
+        {"status", "[STUDY]", "list trials and their states", status_options, 0, 1, verb_status,
+         NULL},
+        {"watch", "[STUDY]", "live view of trials and agents", watch_options, 0, 1, verb_watch,
+         NULL},
+        {"wait", "[STUDY]", "return when nothing is left to do", wait_options, 0, 1, verb_wait,
+         "Exit status 0 when every trial is done, 1 when some ended otherwise."},
+        {"show", "TRIAL", "all about one trial", change_options, 1, 1, verb_show, NULL},
+        {"explain", "TRIAL", "why a trial is not running or why it failed; all its moves",
+         change_options, 1, 1, verb_explain, NULL},
+        {"logs", "TRIAL", "what a trial printed", logs_options, 1, 1, verb_logs, NULL},
+        {"best", "[STUDY]", "the best trials by the study's first objective", best_options, 0, 1,
+         verb_best, NULL},
+        {"get", "TRIAL [NAME]", "copy an artifact out: weights, quantized, checkpoint", get_options,
+         1, 2, verb_get, NULL},
+        {"sql", "QUERY", "ask the database, read-only", sql_options, 1, 1, verb_sql,
+         "Views: study_<name> (a row per trial), trial_result, best, progress, category_gap, "
+         "timeline."},
+        {"export", "[STUDY]", "the view of a study, whole", read_options, 0, 1, verb_export, NULL},
+        {"data", "fetch cifar10 | cifar100", "download a data set", data_options, 2, 2, verb_data,
+         NULL},
+};
+enum { VERBS = sizeof verbs / sizeof *verbs };
+
+static void help_all(void)
+{
+	printf("trawl sweeps bit-widths, Fisher regularizers and split configurations of neural "
+	       "networks\n"
+	       "over many machines and lets you ask the results in SQL.\n\n");
+	for (int i = 0; i < VERBS; i++)
+		printf("  %-8s %-26s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].summary);
+	printf("\n`trawl VERB --help` says more; `trawl help trial` and `trawl help sweep` list "
+	       "what a\n"
+	       "trial and a sweep can say.  First try: trawl run sweeps/quickstart.json --db "
+	       "try.db\n");
+}
+
+static void help_verb(const struct verb *v)
+{
+	printf("trawl %s %s\n%s\n\n", v->name, v->arguments, v->summary);
+	options_print(v->options);
+	if (v->detail)
+		printf("\n%s\n", v->detail);
+}
+
+static const struct verb *find_verb(const char *name, struct error *e)
+{
+	const char *known[VERBS];
+	for (int i = 0; i < VERBS; i++) {
+		if (!strcmp(verbs[i].name, name))
+			return &verbs[i];
+		known[i] = verbs[i].name;
+	}
+	const char *near = nearest_name(name, known, VERBS);
+	error_set(e, "no verb %s%s%s; `trawl help` lists them", name, near ? "; did you mean " : "",
+	          near ? near : "");
+	return NULL;
+}
+
+static int help_fields(const struct field_table *table)
+{
+	struct text out = {0};
+	fields_help(table, &out);
+	fputs(out.data, stdout);
+	text_release(&out);
+	return 0;
+}
+
+static int help(int argc, char **argv, struct error *e)
+{
+	if (argc < 1) {
+		help_all();
+		return 0;
+	}
+	if (!strcmp(argv[0], "trial"))
+		return help_fields(&trial_fields);
+	if (!strcmp(argv[0], "sweep"))
+		return help_fields(&sweep_fields);
+	if (!strcmp(argv[0], "--write-schemas"))
+		return schemas_write(argc > 1 ? argv[1] : "schemas", e);
+	const struct verb *v = find_verb(argv[0], e);
+	if (!v)
+		return -1;
+	help_verb(v);
+	return 0;
+}
+
+static int run(const struct verb *v, int argc, char **argv, struct error *e)
+{
+	struct options o;
+	if (options_parse(&o, v->options, argc, argv, e))
+		return -1;
+	if (option_given(&o, "--help")) {
+		help_verb(v);
+		return 0;
+	}
+	if (o.words < v->words_least || o.words > v->words_most)
+		return error_set(e, "wants: trawl %s %s", v->name, v->arguments);
+	return v->run(&o, e);
+}
+
+/* 0: well; 1: the verb says no (a message was printed); 2: the command line is not understood. */
+int main(int argc, char **argv)
+{
+	struct error e = {""};
+	setlocale(LC_CTYPE, "C.UTF-8");
+	signal(SIGPIPE, SIG_IGN);
+	if (argc < 2 || !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") ||
+	    !strcmp(argv[1], "-h")) {
+		if (!help(argc - 2, argv + 2, &e))
+			return 0;
+		fprintf(stderr, "trawl help: %s\n", e.text);
+		return 2;
+	}
+	const struct verb *v = find_verb(argv[1], &e);
+	if (!v) {
+		fprintf(stderr, "trawl: %s\n", e.text);
+		return 2;
+	}
+	if (!run(v, argc - 2, argv + 2, &e))
+		return 0;
+	if (*e.text)
+		fprintf(stderr, "trawl %s: %s\n", v->name, e.text);
+	return 1;
+}

@@ -1,0 +1,304 @@
+/* The verb run: a coordinator, agents and the live view, all on this machine, until a study ends.
+ */
+#include "coordinator/child.h"
+#include "coordinator/verb.h"
+#include "coordinator/watch.h"
+#include "core/base/clock.h"
+#include "core/base/file.h"
+#include "core/base/json.h"
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	WORKERS_MAX = 64,
+	UP_MS = 10000,
+	UP_POLL_US = 20000,
+	WORKER_GRACE_MS = 60000,
+	SERVE_GRACE_MS = 10000
+};
+
+struct run {
+	struct child serve, worker[WORKERS_MAX];
+	char worker_name[WORKERS_MAX][16];
+	int workers;
+	int64_t ranks; /* offered by each agent */
+	const char *path;
+	char *work; /* folder of logs and agents' work, beside the database */
+	char *study;
+	struct error *error;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number)
+{
+	interrupted++;
+}
+
+static void catch_signals(void)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+}
+
+/* ---- the pieces ---- */
+
+static int start_serve(struct run *r, struct error *e)
+{
+	struct child *p = &r->serve;
+	char *self = child_beside("trawl");
+	p->name = "the coordinator";
+	p->log = path_join(r->work, "serve.log");
+	child_word(p, "%s", self);
+	child_word(p, "serve");
+	child_word(p, "--db");
+	child_word(p, "%s", r->path);
+	child_word(p, "--listen");
+	child_word(p, "tcp://127.0.0.1:*");
+	free(self);
+	return child_start(p, e);
+}
+
+/* The endpoint that our coordinator wrote into its database.  Free with free(). */
+static char *await_endpoint(struct run *r, struct error *e)
+{
+	int64_t deadline = clock_monotonic_ms() + UP_MS;
+	char *endpoint = NULL;
+	while (!endpoint && clock_monotonic_ms() < deadline) {
+		if (!child_running(&r->serve)) {
+			char *log = file_read(r->serve.log, NULL, NULL);
+			error_set(e, "the coordinator did not start; the end of %s: %s",
+			          r->serve.log,
+			          log ? log + (strlen(log) > 600 ? strlen(log) - 600 : 0)
+			              : "(empty)");
+			free(log);
+			return NULL;
+		}
+		endpoint = database_endpoint(r->path, r->serve.pid);
+		if (!endpoint)
+			usleep(UP_POLL_US);
+	}
+	if (!endpoint)
+		error_set(e, "the coordinator did not come up within %d s; see %s", UP_MS / 1000,
+		          r->serve.log);
+	return endpoint;
+}
+
+static int start_worker(struct run *r, int i, const char *endpoint, struct error *e)
+{
+	struct child *p = &r->worker[i];
+	char *program = child_beside("trawl-worker");
+	snprintf(r->worker_name[i], sizeof r->worker_name[i], "local-%d", i + 1);
+	p->name = r->worker_name[i];
+	p->log = xformat("%s/%s.log", r->work, p->name);
+	child_word(p, "%s", program);
+	child_word(p, "--connect");
+	child_word(p, "%s", endpoint);
+	child_word(p, "--ranks");
+	child_word(p, "%" PRId64, r->ranks);
+	child_word(p, "--name");
+	child_word(p, "%s", p->name);
+	child_word(p, "--work");
+	child_word(p, "%s/%s", r->work, p->name);
+	free(program);
+	return child_start(p, e);
+}
+
+/* Called between two drawings: anything of ours that died is started again. */
+static bool supervise(void *context)
+{
+	struct run *r = context;
+	if (interrupted)
+		return true;
+	bool failed = r->serve.argv[0] && child_keep(&r->serve, r->error);
+	for (int i = 0; i < r->workers && !failed; i++)
+		failed = child_keep(&r->worker[i], r->error);
+	return failed;
+}
+
+static void stop_all(struct run *r)
+{
+	for (int i = 0; i < r->workers; i++) /* all at once, then wait for each */
+		if (child_running(&r->worker[i]))
+			kill(r->worker[i].pid, SIGTERM);
+	for (int i = 0; i < r->workers; i++)
+		child_stop(&r->worker[i], interrupted > 1 ? 0 : WORKER_GRACE_MS);
+	child_stop(&r->serve, SERVE_GRACE_MS);
+}
+
+/* ---- what is said at the end ---- */
+
+/* Final figures that a person looks at first, where the study has them. */
+static const char *const figures[] = {"accuracy", "loss", "model_bytes", "bit_operations",
+                                      "seconds"};
+
+static bool has_column(const struct rows *r, const char *name)
+{
+	for (int i = 0; i < r->columns; i++)
+		if (!strcmp(r->name[i], name))
+			return true;
+	return false;
+}
+
+/* The swept fields and the figures of the study's view, best first.  Free with free(). */
+static char *result_sql(struct database *d, const char *study, const char *view, struct error *e)
+{
+	struct text sql = {0};
+	struct rows columns, swept;
+	char *all = xformat("select * from %s limit 0", view);
+	int rc = verb_query(d, &columns, e, all, 0, NULL);
+	free(all);
+	if (rc)
+		return NULL;
+	text_add(&sql, "select trial");
+	if (!verb_query(
+	            d, &swept, e,
+	            "select j.key from study s, json_each(s.sweep, '$.space') j where s.name = ?1",
+	            1, &study)) {
+		for (int64_t i = 0; i < swept.count; i++) {
+			const char *path = rows_text(&swept, i, "key"), *dot = strrchr(path, '.');
+			if (has_column(&columns, dot ? dot + 1 : path))
+				text_add(&sql, ", %s", dot ? dot + 1 : path);
+		}
+		rows_release(&swept);
+	}
+	for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+		if (has_column(&columns, figures[i]))
+			text_add(&sql, ", %s", figures[i]);
+	text_add(&sql, " from %s%s", view,
+	         has_column(&columns, "accuracy") ? " order by accuracy desc" : "");
+	rows_release(&columns);
+	return text_take(&sql);
+}
+
+static void print_results(struct run *r, struct database *d)
+{
+	struct rows rows;
+	struct error e = {""};
+	char *view = xformat("study_%s", r->study);
+	for (char *p = view; *p; p++)
+		*p = *p == '-' ? '_' : *p;
+	char *sql = result_sql(d, r->study, view, &e);
+	printf("\n");
+	if (sql && !verb_query(d, &rows, &e, sql, 0, NULL)) {
+		struct text out = {0};
+		rows_format(&rows, ROWS_TABLE, isatty(STDOUT_FILENO), &out);
+		fputs(out.data, stdout);
+		text_release(&out);
+		rows_release(&rows);
+		printf("\nThe SQL that made this table:\n  trawl sql --db %s \"%s\"\n", r->path,
+		       sql);
+	}
+	if (*e.text)
+		printf("(no table: %s)\n", e.text);
+	printf("The database: %s   checkpoints and logs: %s\n", r->path, r->work);
+	printf("Try next:\n  trawl best --db %s %s\n  trawl show --db %s %s/0\n"
+	       "  trawl export --csv --db %s %s\n",
+	       r->path, r->study, r->path, r->study, r->path, r->study);
+	free(sql);
+	free(view);
+}
+
+static void print_interrupted(const struct run *r, const char *sweep, struct database *d)
+{
+	struct screen v;
+	if (!screen_read(&v, d, r->study, clock_wall_ms(), NULL))
+		printf("\nStopped: %" PRId64 " of %" PRId64
+		       " trials are done, what ran is checkpointed.\n"
+		       "To go on: trawl run %s --db %s --workers %d\n",
+		       screen_count(&v, "done"), screen_count(&v, "total"), sweep, r->path,
+		       r->workers);
+	screen_release(&v);
+}
+
+/* ---- the whole ---- */
+
+static int launch(struct run *r, struct database *d, const char *path, struct error *e)
+{
+	cJSON *args = cJSON_CreateObject(), *sweep = json_read(path, e);
+	if (!sweep) {
+		cJSON_Delete(args);
+		return -1;
+	}
+	r->study = xstrdup(json_text(sweep, "name", ""));
+	cJSON_AddItemToObject(args, "sweep", sweep);
+	cJSON *result = database_change(d, "launch", args, e);
+	if (!result)
+		return error_prefix(e, "%s", path);
+	verb_say_launched(result);
+	cJSON_Delete(result);
+	return 0;
+}
+
+static int start(struct run *r, struct error *e)
+{
+	char *endpoint = database_endpoint(r->path, 0); /* somebody's that runs already? */
+	if (!endpoint && start_serve(r, e))
+		return -1;
+	if (!endpoint && !(endpoint = await_endpoint(r, e)))
+		return -1;
+	int rc = 0;
+	for (int i = 0; i < r->workers && !rc; i++)
+		rc = start_worker(r, i, endpoint, e);
+	free(endpoint);
+	return rc;
+}
+
+static int prepare(struct run *r, const struct options *o, struct error *e)
+{
+	int64_t workers;
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	if (option_int(o, "--workers", 0, WORKERS_MAX, 1, &workers, e))
+		return -1;
+	int64_t share = workers && processors / workers > 0 ? processors / workers : 1;
+	if (option_int(o, "--ranks", 1, 1024, share, &r->ranks, e))
+		return -1;
+	r->workers = (int)workers;
+	r->path = database_path(option_text(o, "--db", NULL));
+	verb_data_roots(o);
+	if (strstr(r->path, "://"))
+		return error_set(
+		        e,
+		        "--db %s: run needs a file; `trawl launch --db %s` sends the sweep there",
+		        r->path, r->path);
+	r->work = database_beside(r->path, "work");
+	return folder_make(r->work, e);
+}
+
+int verb_run(const struct options *o, struct error *e)
+{
+	struct run r = {.error = e};
+	struct database *d = NULL;
+	bool plain = option_given(o, "--plain") || !isatty(STDOUT_FILENO);
+	int rc = -1;
+	if (prepare(&r, o, e))
+		goto out;
+	d = database_open(r.path, true, e);
+	catch_signals();
+	if (!d || launch(&r, d, o->word[0], e) || start(&r, e))
+		goto out;
+	rc = watch_until(d, r.study, plain, supervise, &r, e);
+	if (*e->text)
+		rc = -1;
+	stop_all(&r);
+	if (rc == 0)
+		print_results(&r, d);
+	else if (rc > 0)
+		print_interrupted(&r, o->word[0], d);
+	rc = rc < 0 ? -1 : 0;
+out:
+	stop_all(&r);
+	for (int i = 0; i < r.workers; i++)
+		child_release(&r.worker[i]);
+	child_release(&r.serve);
+	database_close(d);
+	free(r.study);
+	free(r.work);
+	return rc;
+}

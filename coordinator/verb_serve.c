@@ -1,0 +1,52 @@
+/* The verb serve: runs the coordinator of a database. */
+#include "coordinator/serve.h"
+#include "coordinator/verb.h"
+#include "core/base/log.h"
+#include "core/base/text.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PORT_MAX = 65535, LEASE_MAX_S = 86400 };
+
+static void say_ready(void *context, const char *endpoint, const char *url)
+{
+	printf("serving %s\nagents:  trawl-worker --connect %s\nclients: trawl status --db %s\n"
+	       "files:   %s\n",
+	       (const char *)context, endpoint, endpoint, url);
+	fflush(stdout);
+}
+
+/* HOST:PORT, either part may be missing. */
+static int http_place(const char *text, char host[256], int *port, struct error *e)
+{
+	const char *colon = strrchr(text, ':');
+	char *end = NULL;
+	long number = colon ? strtol(colon + 1, &end, 10) : 0;
+	if (colon && (end == colon + 1 || *end || number < 0 || number > PORT_MAX))
+		return error_set(e, "--http %s: wants HOST:PORT", text);
+	*port = (int)number;
+	snprintf(host, 256, "%.*s", colon ? (int)(colon - text) : (int)strlen(text), text);
+	return 0;
+}
+
+int verb_serve(const struct options *o, struct error *e)
+{
+	char host[256] = "";
+	int64_t lease_s;
+	struct serve_options how = {.database = database_path(option_text(o, "--db", NULL)),
+	                            .listen = option_text(o, "--listen", "tcp://127.0.0.1:5555"),
+	                            .artifacts = option_text(o, "--store", NULL),
+	                            .http_url = option_text(o, "--http-url", NULL),
+	                            .allow_network = option_given(o, "--allow-network-fs"),
+	                            .ready = say_ready};
+	if (http_place(option_text(o, "--http", ""), host, &how.http_port, e) ||
+	    option_int(o, "--lease", 1, LEASE_MAX_S, 0, &lease_s, e))
+		return -1;
+	verb_data_roots(o);
+	how.http_address = *host ? host : NULL;
+	how.lease_ms = 1000 * lease_s;
+	how.context = (void *)how.database;
+	log_open("trawl serve");
+	return serve_run(&how, e);
+}

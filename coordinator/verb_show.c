@@ -1,0 +1,275 @@
+/* Verbs about one trial: show, explain, logs. */
+#include "coordinator/screen.h"
+#include "coordinator/verb.h"
+#include "core/base/clock.h"
+#include "core/base/json.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FOLLOW_US = 500000 };
+
+struct part {
+	const char *key, *sql;
+};
+
+/* What `show` says about a trial, in order; ?1 is its id. */
+static const struct part parts[] = {
+        {"studies",
+         "select s.name study, st.number, st.role, st.assignment swept from study_trial st"
+         " join study s on s.id = st.study where st.trial = ?1 order by s.id, st.number"},
+        {"inputs", "select i.role, i.input trial, t.state from trial_input i join trial t on"
+                   " t.id = i.input where i.trial = ?1"},
+        {"result", "select metric, value from result where trial = ?1 order by metric"},
+        {"categories", "select category, name, metric, value from category_metric where trial = ?1"
+                       " order by metric, category"},
+        {"layers", "select layer, metric, value from layer_metric where trial = ?1"},
+        {"attempts",
+         "select a.attempt, w.name worker, a.outcome, a.text, a.from_step, a.step, a.steps,"
+         " a.numerics, round((coalesce(a.ended_ms, ?2) - a.started_ms) / 1000.0, 1) seconds"
+         " from attempt a left join worker w on w.id = a.worker where a.trial = ?1"
+         " order by a.attempt"},
+        {"artifacts", "select name, step, bytes, state, sha256 from artifact where trial = ?1"
+                      " and state <> 'collected' order by name, step"},
+        {"events", "select datetime(at_ms / 1000, 'unixepoch') utc, kind, text from event"
+                   " where trial = ?1 order by seq"},
+};
+enum { PARTS = sizeof parts / sizeof *parts };
+
+static void print_spec(const char *spec)
+{
+	cJSON *json = cJSON_Parse(spec);
+	char *s = json_print(json, true);
+	printf("specification\n%s\n", s ? s : spec);
+	free(s);
+	cJSON_Delete(json);
+}
+
+static int show_head(const struct options *o, struct database *d, const char *id, cJSON *json,
+                     struct error *e)
+{
+	struct rows r;
+	if (verb_query(d, &r, e,
+	               "select id, identity, state, attempt, why, spec from trial where id = ?1", 1,
+	               &id))
+		return -1;
+	if (json) {
+		cJSON_AddNumberToObject(json, "trial", (double)rows_int(&r, 0, "id", 0));
+		cJSON_AddStringToObject(json, "identity", rows_text(&r, 0, "identity"));
+		cJSON_AddStringToObject(json, "state", rows_text(&r, 0, "state"));
+		cJSON_AddStringToObject(json, "why", rows_text(&r, 0, "why"));
+		cJSON_AddItemToObject(json, "spec", cJSON_Parse(rows_text(&r, 0, "spec")));
+	} else {
+		printf("trial %s  %s  attempt %s\nidentity %s\n", id, rows_text(&r, 0, "state"),
+		       rows_text(&r, 0, "attempt"), rows_text(&r, 0, "identity"));
+		if (*rows_text(&r, 0, "why"))
+			printf("why: %s\n", rows_text(&r, 0, "why"));
+		printf("\n");
+		print_spec(rows_text(&r, 0, "spec"));
+	}
+	rows_release(&r);
+	return 0;
+}
+
+static int show_part(const struct options *o, struct database *d, const struct part *part,
+                     const char *id, cJSON *json, struct error *e)
+{
+	char now[32];
+	struct rows r;
+	snprintf(now, sizeof now, "%" PRId64, clock_wall_ms());
+	if (verb_query(d, &r, e, part->sql, strstr(part->sql, "?2") ? 2 : 1,
+	               (const char *[]){id, now}))
+		return -1;
+	if (json) {
+		struct text t = {0};
+		rows_format(&r, ROWS_JSON, false, &t);
+		cJSON_AddItemToObject(json, part->key, cJSON_Parse(t.data));
+		text_release(&t);
+	} else if (r.count) {
+		printf("\n%s\n", part->key);
+		verb_print(o, &r, NULL);
+	}
+	rows_release(&r);
+	return 0;
+}
+
+static int open_trial(const struct options *o, struct database **d, char id[24], struct error *e)
+{
+	int64_t trial = 0;
+	*d = verb_database(o, e);
+	if (!*d || verb_find_trial(*d, o->word[0], &trial, e))
+		return -1;
+	snprintf(id, 24, "%" PRId64, trial);
+	return 0;
+}
+
+int verb_show(const struct options *o, struct error *e)
+{
+	struct database *d;
+	cJSON *json = option_given(o, "--json") ? cJSON_CreateObject() : NULL;
+	char id[24];
+	int rc = open_trial(o, &d, id, e);
+	rc = rc ? rc : show_head(o, d, id, json, e);
+	for (int i = 0; i < PARTS && !rc; i++)
+		rc = show_part(o, d, &parts[i], id, json, e);
+	if (json && !rc) {
+		char *s = json_print(json, true);
+		puts(s);
+		free(s);
+	}
+	cJSON_Delete(json);
+	database_close(d);
+	return rc;
+}
+
+/* ---- logs ---- */
+
+static int log_read(struct database *d, const char *id, const char *attempt, struct rows *r,
+                    struct error *e)
+{
+	return verb_query(
+	        d, r, e,
+	        "select a.log, t.state from trial t left join attempt a on a.trial = t.id and"
+	        " a.attempt = case when ?2 = '' then t.attempt else cast(?2 as integer) end"
+	        " where t.id = ?1",
+	        2, (const char *[]){id, attempt});
+}
+
+int verb_logs(const struct options *o, struct error *e)
+{
+	struct database *d;
+	char id[24];
+	size_t printed = 0;
+	bool follow = option_given(o, "--follow"), running = true;
+	int rc = open_trial(o, &d, id, e);
+	while (!rc) {
+		struct rows r;
+		rc = log_read(d, id, option_text(o, "--attempt", ""), &r, e);
+		if (rc)
+			break;
+		const char *log = rows_text(&r, 0, "log");
+		if (strlen(log) > printed)
+			fputs(log + printed, stdout);
+		printed = strlen(log);
+		running = !strcmp(rows_text(&r, 0, "state"), "leased") ||
+		          !strcmp(rows_text(&r, 0, "state"), "ready");
+		rows_release(&r);
+		fflush(stdout);
+		if (!follow || !running)
+			break;
+		usleep(FOLLOW_US);
+	}
+	if (!rc && !printed)
+		fprintf(stderr, "trial %s has printed nothing yet\n", id);
+	database_close(d);
+	return rc;
+}
+
+/* ---- explain ---- */
+
+static int print_query(const struct options *o, struct database *d, const char *title,
+                       const char *id, const char *sql, struct error *e)
+{
+	struct rows r;
+	if (verb_query(d, &r, e, sql, 1, &id))
+		return -1;
+	if (r.count) {
+		printf("%s", title);
+		verb_print(o, &r, NULL);
+	}
+	rows_release(&r);
+	return 0;
+}
+
+/* One line that answers the question, by state. */
+static const struct part reasons[] = {
+        {"waiting",
+         "select 'it waits for trial ' || group_concat(i.input || ' (' || p.state || ')', ', ')"
+         " from trial_input i join trial p on p.id = i.input where i.trial = ?1"
+         " and p.state <> 'done'"},
+        {"ready",
+         "select case"
+         " when not exists (select 1 from study_trial st join study s on s.id = st.study where"
+         "  st.trial = t.id and s.state = 'active' and st.wanted) then"
+         "  'no active study wants it: `trawl resume STUDY`'"
+         " when not exists (select 1 from worker where state = 'up') then"
+         "  'no worker is connected: `trawl-worker --connect …` starts one'"
+         " when t.not_before_ms > cast(strftime('%s', 'now') as integer) * 1000 then"
+         "  'it failed and is tried again at ' || datetime(t.not_before_ms / 1000, 'unixepoch') || "
+         "' UTC'"
+         " when not exists (select 1 from worker w where w.state = 'up' and w.ranks >= k.ranks) "
+         "then"
+         "  'no worker has the ' || k.ranks || ' ranks that it asks for'"
+         " when not exists (select 1 from worker w where w.state = 'up' and w.memory_mb >= "
+         "k.memory_mb)"
+         "  then 'no worker has the ' || k.memory_mb || ' MB of memory that it asks for'"
+         " when k.data_digest <> '' and not exists (select 1 from worker w, "
+         "json_each(w.data) j"
+         "  where w.state = 'up' and json_extract(j.value, '$.digest') = k.data_digest) then"
+         "  'no worker has its data set (digest ' || substr(k.data_digest, 1, 12) || '…): start "
+         "one with --data'"
+         " when not exists (select 1 from worker w where w.state = 'up' and not exists (select 1 "
+         "from"
+         "  refusal f where f.trial = t.id and f.worker = w.id)) then"
+         "  'every worker has refused it'"
+         " else 'all fitting workers are busy' end from trial t join ask k on k.id = t.ask where "
+         "t.id = ?1"},
+        {"leased",
+         "select 'it runs on ' || w.name || ', attempt ' || t.attempt || ', '"
+         " || coalesce(a.phase, 'starting') || ', step ' || a.step || ' of ' || coalesce(a.steps, "
+         "'?')"
+         " from trial t join worker w on w.id = t.worker join attempt a on a.trial = t.id and"
+         " a.attempt = t.attempt where t.id = ?1"},
+        {"skipped",
+         "select 'it starts from trial ' || group_concat(i.input, ', ') || ', which ended as '"
+         " || group_concat(p.state, ', ') || '; `trawl retry` that one' from trial_input i"
+         " join trial p on p.id = i.input where i.trial = ?1 and p.state <> 'done'"},
+        {"done", "select 'it is done, in ' || attempt || ' attempt(s)' from trial where id = ?1"},
+};
+
+int verb_explain(const struct options *o, struct error *e)
+{
+	struct database *d;
+	struct rows r = {0};
+	char id[24];
+	int rc = open_trial(o, &d, id, e);
+	const char *bind[] = {id};
+	rc = rc ? rc : verb_query(d, &r, e, "select state, why from trial where id = ?1", 1, bind);
+	if (rc)
+		goto out;
+	printf("trial %s is %s", id, rows_text(&r, 0, "state"));
+	for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+		struct rows why;
+		if (strcmp(reasons[i].key, rows_text(&r, 0, "state")))
+			continue;
+		rc = verb_query(d, &why, e, reasons[i].sql, 1, bind);
+		if (rc)
+			goto out;
+		if (why.count && why.cell->text)
+			printf(": %s", why.cell->text);
+		rows_release(&why);
+	}
+	printf("\n");
+	if (*rows_text(&r, 0, "why"))
+		printf("last error: %s\n", rows_text(&r, 0, "why"));
+	rc = print_query(
+	        o, d, "\nmoves\n", id,
+	        "select datetime(h.at_ms / 1000, 'unixepoch') utc, h.event, h.before, h.after,"
+	        " h.attempt, w.name worker, h.why from history h left join worker w on"
+	        " w.id = h.worker where h.trial = ?1 order by h.seq",
+	        e);
+	if (!rc)
+		rc = print_query(
+		        o, d, "\nlast lines of its log\n", id,
+		        "select replace(substr(log, -1500), char(10), ' | ') log from attempt"
+		        " where trial = ?1 and outcome is not null and outcome not in ('done', "
+		        "'yield')"
+		        " order by attempt desc limit 1",
+		        e);
+out:
+	rows_release(&r);
+	database_close(d);
+	return rc;
+}

@@ -1,0 +1,100 @@
+/* Verbs that say how things stand: studies, workers, status. */
+#include "coordinator/verb.h"
+#include "core/base/clock.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int verb_studies(const struct options *o, struct error *e)
+{
+	struct database *d = verb_database(o, e);
+	struct rows r;
+	if (!d)
+		return -1;
+	int rc = verb_query(
+	        d, &r, e,
+	        "select s.name study, s.state, coalesce(s.total, s.trials) trials,"
+	        " sum(t.state = 'done') done, sum(t.state = 'leased') running,"
+	        " sum(t.state in ('waiting', 'ready', 'paused')) waiting,"
+	        " sum(t.state in ('failed', 'infeasible', 'skipped')) failed,"
+	        " datetime(s.created_ms / 1000, 'unixepoch') launched_utc"
+	        " from study s left join study_trial st on st.study = s.id and st.role = 'trial'"
+	        " left join trial t on t.id = st.trial group by s.id order by s.id",
+	        0, NULL);
+	if (!rc) {
+		verb_print(o, &r, "no study yet: `trawl launch SWEEP.json` makes one");
+		rows_release(&r);
+	}
+	database_close(d);
+	return rc;
+}
+
+int verb_workers(const struct options *o, struct error *e)
+{
+	struct database *d = verb_database(o, e);
+	char now[32];
+	struct rows r;
+	if (!d)
+		return -1;
+	snprintf(now, sizeof now, "%" PRId64, clock_wall_ms());
+	int rc = verb_query(
+	        d, &r, e,
+	        "select w.id worker, w.name, w.state, w.ranks,"
+	        " w.ranks - coalesce((select sum(a.ranks) from trial t join ask a on a.id = t.ask"
+	        " where t.worker = w.id and t.state = 'leased'), 0) free,"
+	        " w.memory_mb, w.numerics,"
+	        " round((?1 - w.seen_ms) / 1000.0, 1) seen_s_ago,"
+	        " (select group_concat(t.id, ' ') from trial t where t.worker = w.id"
+	        "  and t.state = 'leased') trials"
+	        " from worker w where w.state not in ('left', 'lost')"
+	        "  or w.seen_ms > ?1 - 86400000 order by w.id",
+	        1, (const char *[]){now});
+	if (!rc) {
+		verb_print(o, &r, "no workers: `trawl-worker --connect …` starts one");
+		rows_release(&r);
+	}
+	database_close(d);
+	return rc;
+}
+
+static const char trials_sql[] =
+        "select t.id trial, s.name study, case st.role when 'parent' then 'parent' else st.number "
+        "end number,"
+        " t.state, t.attempt, trim(replace(st.assignment, '\"', ''), '{}') swept, a.epoch || '/' "
+        "|| a.epochs epoch,"
+        " coalesce((select value from result r where r.trial = t.id and r.metric = 'accuracy'),"
+        "  a.accuracy) accuracy, t.why"
+        " from study_trial st join study s on s.id = st.study join trial t on t.id = st.trial"
+        " left join attempt a on a.trial = t.id and a.attempt = t.attempt"
+        " where (?1 = '' or s.name = ?1) and (?2 = '' or t.state = ?2)"
+        " order by s.id, st.number < 0 desc, st.number";
+
+int verb_status(const struct options *o, struct error *e)
+{
+	struct database *d = verb_database(o, e);
+	char *study = NULL;
+	struct rows r;
+	int rc = -1;
+	if (!d || (o->words && !(study = verb_find_study(d, o, e))))
+		goto out;
+	rc = verb_query(d, &r, e, trials_sql, 2,
+	                (const char *[]){study ? study : "", option_text(o, "--state", "")});
+	if (rc)
+		goto out;
+	verb_print(o, &r, "no trials");
+	rows_release(&r);
+	if (!option_given(o, "--json") &&
+	    !verb_query(d, &r, e,
+	                "select kind, text from event where kind in ('quarantined',"
+	                " 'wal_large', 'disk_low') order by seq desc limit 3",
+	                0, NULL)) {
+		for (int64_t i = 0; i < r.count; i++)
+			printf("note: %s: %s\n", rows_text(&r, i, "kind"),
+			       rows_text(&r, i, "text"));
+		rows_release(&r);
+	}
+out:
+	free(study);
+	database_close(d);
+	return rc;
+}
