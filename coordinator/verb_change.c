@@ -38,7 +38,7 @@ static cJSON *args_text(const char *key, const char *value)
 void verb_say_launched(const cJSON *r)
 {
 	bool dry = json_bool(r, "dry_run", false);
-	printf("study %s%s: %lld trials and %lld parents%s\n", json_text(r, "study", ""),
+	printf("study %s%s: %lld trials, %lld parents%s\n", json_text(r, "study", ""),
 	       json_bool(r, "extended", false) ? " (there already)" : "",
 	       (long long)json_int(r, "trials", 0), (long long)json_int(r, "parents", 0),
 	       dry ? " would be made" : "");

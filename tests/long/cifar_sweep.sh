@@ -32,7 +32,7 @@ expect "select (select model_bytes from study_cifar_small where weight_bits = 8)
 expect "select count(*) from metric where value is null" 0
 expect "select count(*) from category_metric c join study_trial s on s.trial = c.trial
 	where s.role = 'trial' and c.metric = 'accuracy'" 20
-expect "select count(*) from (select trial from history where event = 'FINISH' group by trial having count(*) > 1)" 0
+expect "select count(*) from (select trial from history where event = 'finish' group by trial having count(*) > 1)" 0
 # the same sweep again: nothing is trained twice
 "$build/trawl" run "$work/sweep.json" --workers 1 --db "$work/study.db" >"$work/again" 2>&1 || { cat "$work/again"; exit 1; }
 expect "select sum(attempt) from trial" 3
