@@ -6,8 +6,8 @@ include packages.mk
 PKGS    := libzmq sqlite3 libcjson libcurl libmicrohttpd libarchive libjpeg libpng libcrypto mpich
 CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 WARN    := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wno-unused-parameter
-CFLAGS  ?= -O2 -g
-CFLAGS  += -std=gnu11 $(WARN) -fopenmp -ffp-contract=off
+OPT     := -O2 -g
+CFLAGS   = -std=gnu11 $(WARN) -fopenmp -ffp-contract=off $(OPT)
 LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -ldnnl -lm -lpthread
 
 # Three programs; every other source file belongs to one of four archives (arrows point down).
@@ -25,38 +25,43 @@ obj      = $(patsubst %,$(BUILD)/%.o,$(1))
 lib      = $(BUILD)/lib$(1).a
 PROGRAMS := $(addprefix $(BUILD)/,trawl trawl-worker trawl-trial)
 
-build: $(foreach m,coordinator/main.c:trawl worker/agent_main.c:trawl-worker worker/rank.c:trawl-trial,$(if $(wildcard $(firstword $(subst :, ,$m))),$(BUILD)/$(lastword $(subst :, ,$m))))
+build: $(BUILD)/trawl $(BUILD)/trawl-trial
 tests: $(addprefix $(BUILD)/tests/,$(TESTS) $(BENCHES))
 .PHONY: build tests clean
 
-$(BUILD)/core/tensor/%.o: CFLAGS += -O3
+# A line per file; make V=1 shows whole commands.
+say      = @echo "  $(1)  $(2)"; mkdir -p $(dir $@);
+ifdef V
+say      = mkdir -p $(dir $@);
+endif
+
+$(BUILD)/core/tensor/%.o: FAST := -O3
 $(BUILD)/%.c.o: %.c
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC,$<) $(CC) $(CPPFLAGS) $(CFLAGS) $(FAST) -MMD -MP -c $< -o $@
 $(BUILD)/%.sql.o: %.sql
-	@mkdir -p $(@D)
-	ld -r -b binary -z noexecstack $< -o $@
+	$(call say,LD,$<) ld -r -b binary -z noexecstack $< -o $@
 $(call lib,base):        $(call obj,$(BASE) $(SQL))
 $(call lib,core):        $(call obj,$(CORE))
 $(call lib,coordinator): $(call obj,$(COORD))
 $(call lib,worker):      $(call obj,$(WORKER))
 $(BUILD)/lib%.a:
-	@mkdir -p $(@D)
-	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR,$@) rm -f $@; ar rcs $@ $^
 
-link = $(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(LIBS) -o $@
-$(BUILD)/trawl:        $(call obj,coordinator/main.c)   $(call lib,coordinator) $(call lib,base); $(link)
-$(BUILD)/trawl-worker: $(call obj,worker/agent_main.c)  $(call lib,worker)      $(call lib,base); $(link)
-$(BUILD)/trawl-trial:  $(call obj,worker/rank.c)        $(call lib,worker) $(call lib,core) $(call lib,base); $(link)
+link = $(call say,LD,$@) $(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(LIBS) -o $@
+$(BUILD)/trawl:        $(call obj,coordinator/main.c)   $(call lib,coordinator) $(call lib,base)
+	$(link)
+$(BUILD)/trawl-worker: $(call obj,worker/agent_main.c)  $(call lib,worker)      $(call lib,base)
+	$(link)
+$(BUILD)/trawl-trial:  $(call obj,worker/rank.c)        $(call lib,worker) $(call lib,core) $(call lib,base)
+	$(link)
 $(BUILD)/tests/golden: $(call obj,$(wildcard tests/goldens/*.c))
 $(BUILD)/tests/%: $(BUILD)/tests/%.c.o $(call lib,coordinator) $(call lib,worker) $(call lib,core) $(call lib,base)
-	@mkdir -p $(@D)
 	$(link) -lcmocka
 
 # ---- the two commands ----
-.PHONY: quickstart check check-all check-asan packages bench clean
+.PHONY: quickstart check check-all bench
 CHECK   := tidy $(filter-out sim golden,$(TESTS)) golden sim $(patsubst tests/%.sh,%,$(wildcard tests/*.sh))
+SANITIZED := base spec source fetch tape safetensors coordinator verbs
 LONG    := $(patsubst tests/long/%.sh,long/%,$(wildcard tests/long/*.sh))
 
 quickstart:
@@ -71,7 +76,7 @@ check-all:
 	@tests/packages $(PACKAGES_BUILD) $(PACKAGES_TEST)
 	@$(MAKE) --no-print-directory -j$$(nproc) build tests
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/asan build tests \
-		CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined"
+		OPT="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined"
 	@TRAWL_SIM_SEEDS=2000 tests/run $(BUILD) $(CHECK) $(addprefix asan/,$(SANITIZED)) $(LONG)
 bench:
 	@$(MAKE) --no-print-directory -j$$(nproc) build tests

@@ -2,13 +2,15 @@
 #include "coordinator/options.h"
 #include "coordinator/query.h"
 #include "coordinator/screen.h"
-#include <cmocka.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 static const struct option_row rows_of_options[] = {{"--workers", "-w", "N", "how many"},
                                                     {"--plain", NULL, NULL, "no colours"},
