@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,7 +97,8 @@ static void child_run(pid_t parent, const struct words *arguments, const struct 
 	if (getppid() != parent) /* it died before the signal was asked for */
 		_exit(1);
 	int nothing = open("/dev/null", O_RDONLY);
-	if (dup2(nothing, 0) == 0 && dup2(log_fd, 1) == 1 && dup2(log_fd, 2) == 2)
+	if (dup2(nothing, 0) == 0 && dup2(log_fd, 1) == 1 && dup2(log_fd, 2) == 2 &&
+	    close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
 		execvpe(arguments->item[0], arguments->item, environment->item);
 	int number = errno;
 	ssize_t ignored = write(failure_fd, &number, sizeof number);

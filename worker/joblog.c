@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BLOCK_BYTES = 65536, PUMP_BLOCKS = 4 };
+enum { BLOCK_BYTES = 65536, PUMP_BLOCKS = 4, FRESH_BYTES = 65536 };
 
 int joblog_init(struct joblog *l, const char *path, int64_t bytes_max, int *write_fd,
                 struct error *e)
@@ -58,6 +58,9 @@ bool joblog_pump(struct joblog *l)
 		ssize_t put = write(l->file_fd, block, (size_t)n);
 		l->file_bytes += put > 0 ? put : 0;
 		l->offset += n;
+		if (l->fresh.length + (size_t)n > FRESH_BYTES)
+			text_clear(&l->fresh);
+		text_add_bytes(&l->fresh, block, (size_t)n);
 	}
 	return l->pipe_fd >= 0;
 }
@@ -91,8 +94,11 @@ static size_t utf8_length(const char *s)
 	return length;
 }
 
-static void text_make_printable(char *s)
+/* Of `bytes` bytes, which may hold NULs; ends in one. */
+static void text_make_printable(char *s, size_t bytes)
 {
+	for (size_t i = 0; i < bytes; i++)
+		s[i] = s[i] ? s[i] : '?';
 	while (*s) {
 		size_t length = utf8_length(s);
 		if (!length || (length == 1 && (unsigned char)*s < 32 && !strchr("\n\t", *s)))
@@ -110,18 +116,27 @@ char *joblog_tail(const struct joblog *l, size_t bytes)
 		free(old);
 	}
 	tail_add(&t, l->path, (int64_t)bytes);
-	for (size_t i = 0; i < t.length; i++)
-		t.data[i] = t.data[i] ? t.data[i] : '?';
 	size_t length = t.length;
 	char *all = text_take(&t), *start = all;
 	if (length > bytes)
 		start += length - bytes;
+	text_make_printable(all, length);
 	if (l->offset > (int64_t)bytes && strchr(start, '\n'))
 		start = strchr(start, '\n') + 1;
 	char *tail = xstrdup(start);
 	free(all);
-	text_make_printable(tail);
 	return tail;
+}
+
+char *joblog_take(struct joblog *l, int64_t *offset)
+{
+	size_t length = l->fresh.length;
+	if (!length)
+		return NULL;
+	char *taken = text_take(&l->fresh);
+	text_make_printable(taken, length);
+	*offset = l->offset - (int64_t)length;
+	return taken;
 }
 
 void joblog_release(struct joblog *l)
@@ -129,5 +144,6 @@ void joblog_release(struct joblog *l)
 	if (l->pipe_fd >= 0)
 		close(l->pipe_fd);
 	close(l->file_fd);
+	text_release(&l->fresh);
 	free(l->path);
 }

@@ -1,0 +1,72 @@
+/* What an attempt has told and nobody has acknowledged: kept, uploaded for, and said again. */
+#include "worker/outbox.h"
+#include "core/base/json.h"
+#include "core/base/text.h"
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct outbox_item *outbox_add(struct outbox *o, enum wire_kind kind, cJSON *body)
+{
+	if (o->count == o->capacity) {
+		o->capacity = o->capacity * 2 + 4;
+		o->items = xrealloc(o->items, o->capacity * sizeof *o->items);
+	}
+	struct outbox_item *item = &o->items[o->count++];
+	*item = (struct outbox_item){.kind = kind,
+	                             .body = body,
+	                             .batch = json_int(body, "batch", 0),
+	                             .step = json_int(body, "step", 0)};
+	return item;
+}
+
+void outbox_add_file(struct outbox_item *item, const char *sha256, const char *path, int64_t bytes)
+{
+	item->files = xrealloc(item->files, (item->file_count + 1) * sizeof *item->files);
+	struct outbox_file *file = &item->files[item->file_count++];
+	*file = (struct outbox_file){.path = xstrdup(path), .bytes = bytes};
+	snprintf(file->sha256, sizeof file->sha256, "%s", sha256);
+}
+
+static void item_release(struct outbox_item *item)
+{
+	for (size_t i = 0; i < item->file_count; i++)
+		free(item->files[i].path);
+	free(item->files);
+	cJSON_Delete(item->body);
+}
+
+void outbox_remove(struct outbox *o, size_t i)
+{
+	assert(i < o->count);
+	item_release(&o->items[i]);
+	memmove(&o->items[i], &o->items[i + 1], (o->count - i - 1) * sizeof *o->items);
+	o->count--;
+}
+
+struct outbox_item *outbox_find(struct outbox *o, enum wire_kind kind)
+{
+	for (size_t i = 0; i < o->count; i++)
+		if (o->items[i].kind == kind)
+			return &o->items[i];
+	return NULL;
+}
+
+bool outbox_due(const struct outbox *o, size_t i, int64_t now_ms, int64_t again_ms)
+{
+	const struct outbox_item *item = &o->items[i];
+	bool last_word = item->kind == WIRE_DONE || item->kind == WIRE_ENDED;
+	for (size_t f = 0; f < item->file_count; f++)
+		if (!item->files[f].stored)
+			return false;
+	return (!last_word || i == 0) && (!item->sent_ms || now_ms - item->sent_ms >= again_ms);
+}
+
+void outbox_release(struct outbox *o)
+{
+	for (size_t i = 0; i < o->count; i++)
+		item_release(&o->items[i]);
+	free(o->items);
+	*o = (struct outbox){0};
+}

@@ -1,0 +1,40 @@
+/* What an attempt has told and nobody has acknowledged: kept, uploaded for, and said again.
+ *
+ * Items keep their order: metrics and checkpoints, then at the end one of DONE or ENDED. */
+#ifndef WORKER_OUTBOX_H
+#define WORKER_OUTBOX_H
+#include "core/base/hash.h"
+#include "schemas/wire.h"
+
+struct outbox_file {
+	char sha256[SHA256_HEX];
+	char *path;
+	int64_t bytes;
+	bool stored; /* the store has said so */
+};
+
+struct outbox_item {
+	enum wire_kind kind; /* METRICS | CHECKPOINT | DONE | ENDED */
+	cJSON *body;
+	int64_t batch, step;
+	struct outbox_file *files; /* that must be stored first */
+	size_t file_count;
+	int64_t sent_ms; /* 0: not yet */
+};
+
+struct outbox {
+	struct outbox_item *items;
+	size_t count, capacity;
+};
+
+/* Takes body. */
+struct outbox_item *outbox_add(struct outbox *o, enum wire_kind kind, cJSON *body);
+void outbox_add_file(struct outbox_item *item, const char *sha256, const char *path, int64_t bytes);
+void outbox_remove(struct outbox *o, size_t i);
+struct outbox_item *outbox_find(struct outbox *o, enum wire_kind kind); /* the first, or null */
+
+/* Whether all of its files are stored and it was not said for `again_ms`.  The last word (DONE,
+ * ENDED) waits until all before it was acknowledged. */
+bool outbox_due(const struct outbox *o, size_t i, int64_t now_ms, int64_t again_ms);
+void outbox_release(struct outbox *o);
+#endif
