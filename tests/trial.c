@@ -95,11 +95,54 @@ static void bad_weights_to_start_from_are_listed(void **state)
 	assert_start_fails("made/weights.safetensors", "resnet32", "layer1.3.conv1.weight");
 }
 
-static void a_parent_is_asked_for(void **state)
+/* By hand the parent is trained on the way; once done it is used again. */
+static void a_parent_is_trained_first(void **state)
 {
-	assert_fails("{\"data\": {\"name\": \"shapes\"}, \"model\": {\"name\": \"resnet20\"},"
-	             " \"start_from\": {\"change\": {\"train\": {\"epochs\": 1}}}}",
-	             "error", "--input FILE");
+	struct trial_run whole = {.ranks = 2, .trial = "child.json", .folder = "whole"};
+	struct trial_run parent = {.trial = "parent.json", .folder = "alone"};
+	struct trial_run again = {.trial = "child.json", .folder = "whole"};
+	static const char *const json =
+	        "{\"data\": {\"name\": \"shapes\", \"limit\": 60, \"test_limit\": 20}, %s"
+	        " \"model\": {\"name\": \"resnet20\", \"width\": 4},"
+	        " \"train\": {\"batch\": 32, \"epochs\": %d, \"shards\": 2}}";
+	char *child = xformat(json,
+	                      "\"quant\": {\"weight_bits\": 4}, \"start_from\": {\"change\":"
+	                      " {\"quant\": null, \"train\": {\"epochs\": 2}}},",
+	                      1);
+	char *its_parent = xformat(json, "", 2);
+
+	trial_write("child.json", child);
+	trial_write("parent.json", its_parent);
+	if (trial_wait(&whole))
+		fail_msg("%s", trial_log());
+	assert_outcome("whole", "done", NULL);
+	assert_int_equal(trial_wait(&parent), 0);
+	assert_same_file("whole/parent", "alone", "weights.safetensors");
+	char first[SHA256_HEX], second[SHA256_HEX];
+	hash_of("whole", "weights.safetensors", first);
+	assert_int_equal(trial_wait(&again), 0);
+	hash_of("whole", "weights.safetensors", second);
+	assert_string_equal(first, second);
+	char *log = trial_log();
+	assert_null(strstr(log, "parent first"));
+	free(log);
+	free(child);
+	free(its_parent);
+}
+
+/* An agent has what the coordinator sent: there, a parent's weights that are missing are an error.
+ */
+static void an_agent_without_the_parent_is_told(void **state)
+{
+	struct trial_run r = {.trial = "bad.json", .folder = "lacking"};
+
+	trial_write("bad.json", "{\"data\": {\"name\": \"shapes\"}, \"model\": {\"name\": "
+	                        "\"resnet20\"}, \"start_from\": {\"change\": {\"train\": "
+	                        "{\"epochs\": 1}}}}");
+	r.more[0] = "--agent";
+	r.more[1] = xformat("ipc://%s/nobody", scratch);
+	assert_int_equal(trial_wait(&r), 1);
+	assert_outcome("lacking", "error", "--input FILE");
 }
 
 static void a_lost_input_is_told_apart(void **state)
@@ -390,7 +433,8 @@ int main(void)
 	        cmocka_unit_test(other_data_than_meant_is_refused),
 	        cmocka_unit_test(a_corrupt_image_is_named),
 	        cmocka_unit_test(bad_weights_to_start_from_are_listed),
-	        cmocka_unit_test(a_parent_is_asked_for),
+	        cmocka_unit_test(a_parent_is_trained_first),
+	        cmocka_unit_test(an_agent_without_the_parent_is_told),
 	        cmocka_unit_test(a_lost_input_is_told_apart),
 	        cmocka_unit_test(a_child_starts_with_the_weights_of_its_parent),
 	        cmocka_unit_test(a_loss_that_is_no_number_is_divergence),

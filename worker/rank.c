@@ -5,6 +5,7 @@
 #include "core/base/text.h"
 #include "core/tensor/onednn/onednn.h"
 #include "core/train/action.h"
+#include "worker/parent.h"
 #include "worker/trial_print.h"
 #include "worker/trial_report.h"
 #include <errno.h>
@@ -193,6 +194,8 @@ struct run {
 	struct parallel parallel;
 	struct trial_report report;
 	bool reporting; /* the report is open: rank 0 only */
+	bool in_parent; /* what runs is the trial's parent */
+	char *weights;  /* the parent's */
 	struct trainer trainer;
 	struct trial_spec spec;
 	cJSON *trial;
@@ -293,6 +296,9 @@ static int prepare(struct error *e)
 		return -1;
 	int status = read_trial(e);
 	if (run.parallel.rank == 0) {
+		char *old = path_join(o->files.folder, "outcome.json");
+		unlink(old); /* of an earlier attempt: not to be taken for ours */
+		free(old);
 		int threads = (int)run.spec.train_threads;
 		run.reporting = !trial_report_open(
 		        &run.report, o->agent, o->trial, o->attempt, run.parallel.ranks,
@@ -303,14 +309,24 @@ static int prepare(struct error *e)
 
 static enum outcome run_trial(struct error *e)
 {
+	struct options *o = &run.options;
+
 	if (run.parallel.rank == 0)
 		printf("%s on %s, %lld epochs, %d ranks of %lld threads; results in %s\n",
 		       run.spec.model_name, run.spec.data_name, (long long)run.spec.train_epochs,
-		       run.parallel.ranks, (long long)run.spec.train_threads,
-		       run.options.files.folder);
-	run.options.files.keep_all = run.options.agent != NULL;
-	return action_run(&run.trainer, run.trial, &run.spec, &run.options.files, &observer,
-	                  &run.parallel, e);
+		       run.parallel.ranks, (long long)run.spec.train_threads, o->files.folder);
+	o->files.keep_all = o->agent != NULL;
+	if (run.spec.start_from_change && !o->agent && !o->files.input && !o->files.resume) {
+		run.in_parent = true;
+		enum outcome outcome = parent_train(run.trial, &o->files, &observer, &run.parallel,
+		                                    &run.weights, e);
+		if (outcome != OUTCOME_DONE)
+			return outcome;
+		run.in_parent = false;
+		o->files.input = run.weights;
+	}
+	return action_run(&run.trainer, run.trial, &run.spec, &o->files, &observer, &run.parallel,
+	                  e);
 }
 
 /* Rank 0 says how it ended: on disk, to the agent, to the person. */
@@ -327,7 +343,9 @@ static void say_end(enum outcome outcome, const struct error *e)
 	else
 		fprintf(outcome_status[outcome] ? stderr : stdout, "trawl-trial: %s: %s\n",
 		        outcome_name[outcome], e->text);
-	if (outcome == OUTCOME_YIELD && !run.options.agent)
+	if (run.in_parent && outcome == OUTCOME_YIELD)
+		printf("go on with the same command\n");
+	else if (outcome == OUTCOME_YIELD && !run.options.agent)
 		printf("go on with --resume %s/checkpoint-%08lld.safetensors\n",
 		       run.options.files.folder, (long long)run.trainer.position.step);
 }
@@ -362,6 +380,7 @@ int main(int argc, char **argv)
 	trial_spec_release(&run.spec);
 	cJSON_Delete(run.trial);
 	free((char *)run.options.files.folder);
+	free(run.weights);
 	parallel_end();
 	return outcome_status[outcome];
 }

@@ -339,7 +339,7 @@ void trainer_tell(struct trainer *t, const char *phase)
 
 	if (t->parallel.rank || !t->observer.progress || passed < PROGRESS_SECONDS)
 		return;
-	if (done > t->progress_samples)
+	if (!t->train || !strcmp(phase, "train"))
 		t->images_per_second = (done - t->progress_samples) / passed;
 	t->progress_clock += passed;
 	t->progress_samples = done;
