@@ -1,6 +1,5 @@
 /* The answer to a query: named columns and cells; printed as a table, CSV or JSON. */
 #include "coordinator/rows.h"
-#include "core/base/json.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -221,7 +220,7 @@ static void format_json(const struct rows *r, struct text *out)
 			                      cell_to_json(&r->cell[i * r->columns + k]));
 		cJSON_AddItemToArray(list, object);
 	}
-	char *s = json_print(list, true);
+	char *s = cJSON_Print(list); /* json_print would not know raw numbers */
 	text_add(out, "%s\n", s);
 	free(s);
 	cJSON_Delete(list);

@@ -1,6 +1,7 @@
 /* The coordinator as a process: sockets, timers and signals around the turn. */
 #include "coordinator/serve.h"
 #include "coordinator/import.h"
+#include "coordinator/reader.h"
 #include "coordinator/store.h"
 #include "coordinator/turn.h"
 #include "coordinator/web/artifacts.h"
@@ -31,6 +32,7 @@ struct server {
 	struct coordinator coordinator;
 	void *zmq, *outside, *inside; /* ROUTERs: for agents and clients; for our HTTP threads */
 	struct artifacts *artifacts;
+	struct reader *reader;
 	char *folder, *secret, *endpoint, *url;
 	struct message batch[BATCH]; /* received, not yet committed */
 	size_t batch_count;
@@ -156,7 +158,8 @@ static int start(struct server *s, struct error *e)
 	s->folder = o->artifacts ? xstrdup(o->artifacts) : xformat("%s.artifacts", o->database);
 	if (store_open(&s->store, o->database, o->allow_network, e) != 0 || bind_all(s, e) != 0 ||
 	    load_secret(s, e) != 0 || folder_make(s->folder, e) != 0 ||
-	    start_artifacts(s, e) != 0 || store_announce(&s->store, s->endpoint, s->url, e) != 0)
+	    start_artifacts(s, e) != 0 || store_announce(&s->store, s->endpoint, s->url, e) != 0 ||
+	    !(s->reader = reader_start(s->zmq, o->database, e)))
 		return -1;
 	s->coordinator = (struct coordinator){.db = &s->store.db, .options = turn_defaults};
 	struct turn_options *t = &s->coordinator.options;
@@ -226,7 +229,7 @@ static bool take(struct server *s, void *socket)
 		answer_error(s, socket, &m, &e);
 	if (got > 0 && m.kind == WIRE_ERROR)
 		complain(s, json_text(m.body, "text", "an error without text"));
-	else if (got > 0 && !(http && refuse_stored(s, &m))) {
+	else if (got > 0 && !(http && refuse_stored(s, &m)) && !reader_take(s->reader, &m)) {
 		s->batch[s->batch_count++] = m;
 		return true;
 	}
@@ -299,6 +302,17 @@ static void turn(struct server *s)
 	turn_output_release(&out);
 }
 
+/* What the reader has answered goes on to who asked. */
+static void pass_answers(struct server *s)
+{
+	struct message m;
+
+	while (wire_receive(reader_socket(s->reader), &m, NULL) > 0) {
+		wire_send(s->outside, &m, NULL);
+		message_release(&m);
+	}
+}
+
 static void loop(struct server *s)
 {
 	bool first = true;
@@ -307,9 +321,11 @@ static void loop(struct server *s)
 	       !(s->options->ended && s->options->ended(s->options->context))) {
 		int64_t wait = s->wake_ms - clock_wall_ms();
 		zmq_pollitem_t items[] = {{s->inside, 0, ZMQ_POLLIN, 0},
-		                          {s->outside, 0, ZMQ_POLLIN, 0}};
+		                          {s->outside, 0, ZMQ_POLLIN, 0},
+		                          {reader_socket(s->reader), 0, ZMQ_POLLIN, 0}};
 		wait = first || s->more || wait < 0 ? 0 : wait > POLL_MS ? POLL_MS : wait;
-		zmq_poll(items, 2, (long)wait);
+		zmq_poll(items, 3, (long)wait);
+		pass_answers(s);
 		receive(s);
 		if (first || s->more || s->batch_count || s->wake_ms <= clock_wall_ms())
 			turn(s);
@@ -320,6 +336,7 @@ static void loop(struct server *s)
 static void stop(struct server *s)
 {
 	artifacts_stop(s->artifacts);
+	reader_stop(s->reader);
 	for (size_t i = 0; i < s->batch_count; i++)
 		message_release(&s->batch[i]);
 	if (s->inside)

@@ -13,7 +13,7 @@ int verb_studies(const struct options *o, struct error *e)
 		return -1;
 	int rc = verb_query(
 	        d, &r, e,
-	        "select s.name study, s.state, coalesce(s.total, s.trials) trials,"
+	        "select s.name study, s.state, count(t.id) trials,"
 	        " sum(t.state = 'done') done, sum(t.state = 'leased') running,"
 	        " sum(t.state in ('waiting', 'ready', 'paused')) waiting,"
 	        " sum(t.state in ('failed', 'infeasible', 'skipped')) failed,"

@@ -249,20 +249,20 @@ static size_t receive_frames(void *socket, zmq_msg_t *parts, size_t limit)
 	return count;
 }
 
-static bool is_router(void *socket)
+static bool carries_route(void *socket)
 {
 	int type = 0;
 	size_t size = sizeof type;
 
 	zmq_getsockopt(socket, ZMQ_TYPE, &type, &size);
-	return type == ZMQ_ROUTER;
+	return type == ZMQ_ROUTER || type == ZMQ_PAIR; /* ours, between threads */
 }
 
 int wire_receive(void *socket, struct message *m, struct error *e)
 {
 	zmq_msg_t parts[FRAMES + 1];
 	struct wire_frame frames[FRAMES + 1];
-	size_t front = is_router(socket) ? 1 : 0, limit = FRAMES + front;
+	size_t front = carries_route(socket) ? 1 : 0, limit = FRAMES + front;
 	size_t count = receive_frames(socket, parts, limit), kept = count < limit ? count : limit;
 
 	message_init(m);

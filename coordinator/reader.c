@@ -1,0 +1,132 @@
+/* Queries of remote clients: answered by a thread with a read-only connection of its own. */
+#include "coordinator/reader.h"
+#include "coordinator/query.h"
+#include "core/base/json.h"
+#include "core/base/text.h"
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#define INSIDE "inproc://reader"
+enum { ROWS_MOST = 200000, SECONDS_MOST = 600, BINDS_MOST = 8 };
+
+struct reader {
+	pthread_t thread;
+	void *socket, *theirs; /* both ends of a PAIR */
+	sqlite3 *db;
+};
+
+static int64_t limited(int64_t asked, int64_t most)
+{
+	return asked <= 0 || asked > most ? most : asked;
+}
+
+/* The answer's body, or a refusal. */
+static cJSON *answer(struct reader *r, const cJSON *request)
+{
+	const cJSON *args = json_at(request, "args"), *item;
+	const char *bind[BINDS_MOST];
+	struct query_limits limits = {limited(json_int(args, "rows", 0), ROWS_MOST),
+	                              limited(json_int(args, "seconds", 0), SECONDS_MOST)};
+	struct error e = {""};
+	struct rows rows;
+	int count = 0;
+	cJSON_ArrayForEach (item, json_at(args, "bind")) {
+		if (count < BINDS_MOST && cJSON_IsString(item))
+			bind[count++] = item->valuestring;
+	}
+	cJSON *body = cJSON_CreateObject();
+	cJSON_AddNumberToObject(body, "id", (double)json_int(request, "id", 0));
+	if (query_run(r->db, json_text(args, "sql", ""), bind, count, limits, &rows, &e)) {
+		cJSON_AddFalseToObject(body, "ok");
+		cJSON_AddStringToObject(body, "text", e.text);
+	} else {
+		cJSON_AddTrueToObject(body, "ok");
+		cJSON_AddItemToObject(body, "result", rows_to_json(&rows));
+		rows_release(&rows);
+	}
+	return body;
+}
+
+/* Frames over the PAIR: the route, then the body; an empty route ends the thread. */
+static void *serve_queries(void *context)
+{
+	struct reader *r = context;
+	for (;;) {
+		zmq_msg_t route, body;
+		zmq_msg_init(&route);
+		zmq_msg_init(&body);
+		bool more = zmq_msg_recv(&route, r->theirs, 0) > 0 &&
+		            zmq_msg_recv(&body, r->theirs, 0) >= 0;
+		cJSON *request =
+		        more ? cJSON_ParseWithLength(zmq_msg_data(&body), zmq_msg_size(&body))
+		             : NULL;
+		if (request) {
+			struct message m = message_make(WIRE_REPLY, zmq_msg_data(&route),
+			                                zmq_msg_size(&route), answer(r, request));
+			wire_send(r->theirs, &m, NULL);
+			message_release(&m);
+		}
+		cJSON_Delete(request);
+		zmq_msg_close(&route);
+		zmq_msg_close(&body);
+		if (!more)
+			return NULL;
+	}
+}
+
+static void *pair(void *zmq, bool bind)
+{
+	void *socket = zmq_socket(zmq, ZMQ_PAIR);
+	int linger = 0;
+	zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger);
+	if (bind)
+		zmq_bind(socket, INSIDE);
+	else
+		zmq_connect(socket, INSIDE);
+	return socket;
+}
+
+struct reader *reader_start(void *zmq, const char *database, struct error *e)
+{
+	struct reader *r = xcalloc(1, sizeof *r);
+	r->db = query_open(database, e);
+	if (!r->db) {
+		free(r);
+		return NULL;
+	}
+	r->socket = pair(zmq, true);
+	r->theirs = pair(zmq, false);
+	pthread_create(&r->thread, NULL, serve_queries, r);
+	return r;
+}
+
+void reader_stop(struct reader *r)
+{
+	if (!r)
+		return;
+	sqlite3_interrupt(r->db);
+	zmq_send(r->socket, "", 0, 0);
+	pthread_join(r->thread, NULL);
+	zmq_close(r->socket);
+	zmq_close(r->theirs);
+	sqlite3_close(r->db);
+	free(r);
+}
+
+bool reader_take(struct reader *r, const struct message *m)
+{
+	if (m->kind != WIRE_REQUEST || strcmp(json_text(m->body, "verb", ""), "query"))
+		return false;
+	char *body = cJSON_PrintUnformatted(m->body);
+	zmq_send(r->socket, m->route, m->route_bytes, ZMQ_SNDMORE);
+	zmq_send(r->socket, body, strlen(body), 0);
+	free(body);
+	return true;
+}
+
+void *reader_socket(struct reader *r)
+{
+	return r->socket;
+}

@@ -1,0 +1,20 @@
+/* Queries of remote clients: answered by a thread with a read-only connection of its own, so that a
+ * slow one never holds up the turn. */
+#ifndef COORDINATOR_READER_H
+#define COORDINATOR_READER_H
+#include "core/base/error.h"
+#include "schemas/wire.h"
+#include <stdbool.h>
+
+struct reader;
+
+/* Starts the thread; `zmq` is the context whose inproc:// it uses.  Null on failure. */
+struct reader *reader_start(void *zmq, const char *database, struct error *e);
+void reader_stop(struct reader *r); /* null is fine */
+
+/* Whether a message is a query; then it was handed over. */
+bool reader_take(struct reader *r, const struct message *m);
+
+/* The socket on which answers arrive, ready to be sent on as they are; poll it. */
+void *reader_socket(struct reader *r);
+#endif
