@@ -91,7 +91,7 @@ static void fake_listen(struct coordinator_fake *c)
 		c->endpoint = xstrdup(endpoint);
 }
 
-static void fake_away(struct coordinator_fake *c)
+static __attribute__((unused)) void fake_away(struct coordinator_fake *c)
 {
 	zmq_close(c->socket);
 	c->socket = NULL;
@@ -342,7 +342,7 @@ static void fake_pump(struct coordinator_fake *c)
 			fail_msg("waited in vain for: %s", #condition);  \
 	} while (0)
 
-static void fake_pump_ms(struct coordinator_fake *c, int64_t ms)
+static __attribute__((unused)) void fake_pump_ms(struct coordinator_fake *c, int64_t ms)
 {
 	for (int64_t until = clock_monotonic_ms() + ms; clock_monotonic_ms() < until;)
 		fake_pump(c);

@@ -216,6 +216,10 @@ static int fake_main(int argc, char **argv)
 	fake_options(&f, argc, argv);
 	cJSON *trial = json_read(f.path, NULL);
 	char *begun = f.resume ? file_read(f.resume, NULL, NULL) : NULL;
+	if (json_bool(trial, "stubborn", false)) {
+		prctl(PR_SET_PDEATHSIG, 0);
+		signal(SIGTERM, SIG_IGN);
+	}
 	f.does = json_text(trial, "does", "train");
 	f.steps = json_int(trial, "steps", 10);
 	f.step_ms = json_int(trial, "step_ms", 10);
