@@ -1,5 +1,4 @@
-/* Laws of models: names and sizes, starting values, forward, loading, statistics.
- */
+/* Laws of models: names and sizes, starting values, forward, loading, statistics. */
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/models/cost.h"
@@ -117,6 +116,10 @@ static void starting_values_depend_on_seed_and_name_alone(void **state)
 	assert_memory_equal(tensor_plain(a->parameters.item[i].value),
 	                    tensor_plain(b->parameters.item[k].value), 64 * 64 * 9 * 4);
 	assert_true(fabs(mean_square(a->parameters.item[i].value) * 64 * 9 / 2 - 1) < 0.03);
+	k = parameter_find(&a->parameters, "layer3.1.conv2.weight");
+	assert_memory_not_equal(tensor_plain(a->parameters.item[i].value),
+	                        tensor_plain(a->parameters.item[k].value), 64 * 64 * 9 * 4);
+	k = parameter_find(&b->parameters, "layer3.1.conv1.weight");
 	parameter_start(&b->parameters, 6);
 	assert_memory_not_equal(tensor_plain(a->parameters.item[i].value),
 	                        tensor_plain(b->parameters.item[k].value), 64 * 64 * 9 * 4);
