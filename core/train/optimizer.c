@@ -14,6 +14,7 @@ static void update_sgd(const struct optimizer_settings *s, double rate, int64_t 
 {
 	double *v = slot[0];
 
+#pragma omp simd
 	for (int i = 0; i < n; i++) {
 		double d = g[i] + s->weight_decay * w[i];
 
@@ -30,6 +31,7 @@ static void update_adamw(const struct optimizer_settings *s, double rate, int64_
 	double unbias_m = 1 - pow(s->beta[0], (double)step);
 	double unbias_v = 1 - pow(s->beta[1], (double)step);
 
+#pragma omp simd
 	for (int i = 0; i < n; i++) {
 		w[i] -= rate * s->weight_decay * w[i];
 		m[i] = s->beta[0] * m[i] + (1 - s->beta[0]) * g[i];
@@ -82,21 +84,37 @@ void optimizer_release(struct optimizer *o)
 	*o = (struct optimizer){0};
 }
 
-static void chunk_load(double *to, const void *values, enum dtype type, int64_t from, int n)
+static void chunk_load(double *restrict to, const void *values, enum dtype type, int64_t from,
+                       int n)
 {
+	const float *restrict f = (const float *)values + from;
+
+	if (type == F64) {
+		memcpy(to, (const double *)values + from, (size_t)n * sizeof(*to));
+		return;
+	}
+#pragma omp simd
 	for (int i = 0; i < n; i++)
-		to[i] = type == F64 ? ((const double *)values)[from + i]
-		                    : (double)((const float *)values)[from + i];
+		to[i] = (double)f[i];
 }
 
-static void chunk_store(const double *from, void *values, enum dtype type, int64_t to, int n)
+static void chunk_store(const double *restrict from, void *values, enum dtype type, int64_t to,
+                        int n)
 {
-	for (int i = 0; i < n; i++) {
-		if (type == F64)
-			((double *)values)[to + i] = from[i];
-		else
-			((float *)values)[to + i] = (float)from[i];
+	float *restrict f = (float *)values + to;
+
+	if (type == F64) {
+		memcpy((double *)values + to, from, (size_t)n * sizeof(*from));
+		return;
 	}
+#pragma omp simd
+	for (int i = 0; i < n; i++)
+		f[i] = (float)from[i];
+}
+
+static int chunk_size(int64_t count, int64_t at)
+{
+	return (int)(count - at < OPTIMIZER_CHUNK ? count - at : OPTIMIZER_CHUNK);
 }
 
 /* Norm of all gradients together: sums of chunks, then of parameters, in order. */
@@ -112,7 +130,7 @@ static double total_norm(const struct parameter_set *p, struct tensor *const gra
 		double sum = 0;
 
 		for (int64_t at = 0; at < count; at += OPTIMIZER_CHUNK) {
-			int n = (int)(count - at < OPTIMIZER_CHUNK ? count - at : OPTIMIZER_CHUNK);
+			int n = chunk_size(count, at);
 
 			chunk_load(g, values, gradient[i]->type, at, n);
 			for (int j = 0; j < n; j++)
@@ -123,24 +141,49 @@ static double total_norm(const struct parameter_set *p, struct tensor *const gra
 	return sqrt(total);
 }
 
-/* Elements at … at + n - 1 of parameter i. */
-static void update_chunk(struct optimizer *o, int i, struct tensor *gradient, double factor,
-                         double rate, int64_t at, int n)
-{
-	double w[OPTIMIZER_CHUNK], g[OPTIMIZER_CHUNK], s[OPTIMIZER_SLOTS][OPTIMIZER_CHUNK];
-	struct tensor *value = o->parameters->item[i].value;
-	void *written = tensor_write(value);
+/* Where the values of one parameter, its gradient and its state lie. */
+struct update {
+	const struct optimizer *o;
+	enum dtype type;
+	void *value, *slot[OPTIMIZER_SLOTS];
+	const void *gradient;
+	double factor, rate;
+};
 
-	chunk_load(w, written, value->type, at, n);
-	chunk_load(g, tensor_plain(gradient), gradient->type, at, n);
+static void update_chunk(const struct update *u, int64_t at, int n)
+{
+	const struct optimizer *o = u->o;
+	double w[OPTIMIZER_CHUNK], g[OPTIMIZER_CHUNK], s[OPTIMIZER_SLOTS][OPTIMIZER_CHUNK];
+
+	chunk_load(w, u->value, u->type, at, n);
+	chunk_load(g, u->gradient, u->type, at, n);
+#pragma omp simd
 	for (int j = 0; j < n; j++)
-		g[j] *= factor;
+		g[j] *= u->factor;
+	for (int k = 0; k < OPTIMIZER_SLOTS && u->slot[k]; k++)
+		chunk_load(s[k], u->slot[k], u->type, at, n);
+	o->rule->update(&o->settings, u->rate, o->steps, n, w, g, (double *const[]){s[0], s[1]});
+	for (int k = 0; k < OPTIMIZER_SLOTS && u->slot[k]; k++)
+		chunk_store(s[k], u->slot[k], u->type, at, n);
+	chunk_store(w, u->value, u->type, at, n);
+}
+
+/* Elements do not meet, so threads change no bit. */
+static void update_parameter(struct optimizer *o, int i, struct tensor *gradient, double factor,
+                             double rate)
+{
+	struct tensor *value = o->parameters->item[i].value;
+	int64_t count = shape_count(value->shape);
+	struct update u = {.o = o, .type = value->type, .factor = factor, .rate = rate};
+
+	assert(shape_equal(value->shape, gradient->shape) && value->type == gradient->type);
+	u.value = tensor_write(value);
+	u.gradient = tensor_plain(gradient);
 	for (int k = 0; k < OPTIMIZER_SLOTS && o->state[k]; k++)
-		chunk_load(s[k], tensor_plain(o->state[k][i]), value->type, at, n);
-	o->rule->update(&o->settings, rate, o->steps, n, w, g, (double *const[]){s[0], s[1]});
-	for (int k = 0; k < OPTIMIZER_SLOTS && o->state[k]; k++)
-		chunk_store(s[k], tensor_write(o->state[k][i]), value->type, at, n);
-	chunk_store(w, written, value->type, at, n);
+		u.slot[k] = tensor_write(o->state[k][i]);
+#pragma omp parallel for schedule(static) if (count > 64 * OPTIMIZER_CHUNK)
+	for (int64_t at = 0; at < count; at += OPTIMIZER_CHUNK)
+		update_chunk(&u, at, chunk_size(count, at));
 }
 
 double optimizer_step(struct optimizer *o, struct tensor *const gradient[], double rate)
@@ -150,18 +193,9 @@ double optimizer_step(struct optimizer *o, struct tensor *const gradient[], doub
 	if (o->settings.clip_norm > 0)
 		factor = fmin(1, o->settings.clip_norm / (norm + 1e-6));
 	o->steps++;
-	for (int i = 0; i < o->parameters->count; i++) {
-		if (!gradient[i])
-			continue;
-		struct tensor *value = o->parameters->item[i].value;
-		int64_t count = shape_count(value->shape);
-
-		assert(shape_equal(value->shape, gradient[i]->shape));
-		for (int64_t at = 0; at < count; at += OPTIMIZER_CHUNK)
-			update_chunk(
-			        o, i, gradient[i], factor, rate, at,
-			        (int)(count - at < OPTIMIZER_CHUNK ? count - at : OPTIMIZER_CHUNK));
-	}
+	for (int i = 0; i < o->parameters->count; i++)
+		if (gradient[i])
+			update_parameter(o, i, gradient[i], factor, rate);
 	return norm;
 }
 

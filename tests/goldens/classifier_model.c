@@ -110,21 +110,31 @@ struct model *classifier_model(const struct golden *g, struct shape images, stru
 	return NULL;
 }
 
-static int keep_only(const cJSON *names, const struct model *m, struct quantization *q,
+/* A layer by its own name or by that of its weight. */
+static int find_layer(const struct model *m, const char *name)
+{
+	int i = parameter_find(&m->parameters, name);
+
+	if (i < 0) {
+		char *weight = xformat("%s.weight", name);
+		i = parameter_find(&m->parameters, weight);
+		free(weight);
+	}
+	return i;
+}
+
+static int keep_only(const cJSON *names, const struct model *m, int bits, struct quantization *q,
                      struct error *e)
 {
-	int bits = 0;
 	const cJSON *name;
 
-	for (int i = 0; i < q->count; i++)
-		bits = q->bits[i] ? q->bits[i] : bits;
 	memset(q->bits, 0, (size_t)q->count * sizeof(*q->bits));
 	cJSON_ArrayForEach (name, names) {
-		int i = cJSON_IsString(name) ? parameter_find(&m->parameters, name->valuestring)
-		                             : -1;
+		int i = cJSON_IsString(name) ? find_layer(m, name->valuestring) : -1;
 
 		if (i < 0)
-			return error_set(e, "quantizer.layers names what the model lacks");
+			return error_set(e, "quantizer.layers: the model has no %s",
+			                 cJSON_IsString(name) ? name->valuestring : "such layer");
 		q->bits[i] = bits;
 	}
 	return 0;
@@ -147,5 +157,5 @@ int classifier_quantization(const cJSON *quantizer, const struct model *m, struc
 		return error_set(e, "quantizer of an unknown kind");
 	if (quantization_init(q, m, &s, e))
 		return -1;
-	return cJSON_IsArray(layers) ? keep_only(layers, m, q, e) : 0;
+	return cJSON_IsArray(layers) ? keep_only(layers, m, s.weight_bits, q, e) : 0;
 }
