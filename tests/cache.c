@@ -30,9 +30,15 @@ static int fill(void *context, struct cache_draft *d, struct error *e)
 	struct filler *f = context;
 	struct cache_shape shape = {f->count ? f->count : IMAGES, 3, 8, 8, CLASSES};
 
+	struct stat reserved;
+
 	__atomic_fetch_add(f->calls, 1, __ATOMIC_SEQ_CST);
 	if (cache_draft_begin(d, &shape, name, e) != 0)
 		return -1;
+	/* Disk space is there before it is used: writing to a map of a full disk would be a signal.
+	 */
+	assert_int_equal(stat(d->temporary, &reserved), 0);
+	assert_true((size_t)reserved.st_blocks * 512 >= d->bytes);
 	usleep((useconds_t)f->delay_ms * 1000);
 	for (int64_t i = 0; i < shape.count; i++) {
 		d->label[i] = (int32_t)(i % CLASSES);

@@ -75,8 +75,9 @@ static void put_small_cifar10(const char *folder)
 	static const char names[] = "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\n"
 	                            "ship\ntruck\n\n";
 
-	put_cifar10(folder, "data_batch_2.bin", 30, 20);
-	put_cifar10(folder, "data_batch_1.bin", 0, 30);
+	put_cifar10(folder, "a/data_batch_3.bin", 40, 10);
+	put_cifar10(folder, "z/data_batch_1.bin", 0, 30); /* base names give the order */
+	put_cifar10(folder, "data_batch_2.bin", 30, 10);
 	put_cifar10(folder, "test_batch.bin", 100, 10);
 	put_file(folder, "batches.meta.txt", names, strlen(names));
 }
@@ -226,7 +227,9 @@ static void damaged_archive_is_refused_in_one_line(void **state)
 		struct dataset_request r = {.name = "cifar10", .source = path, .cache = p.cache};
 		pack(p.source, "", path);
 		char *content = file_read(path, &bytes, NULL);
-		put_file(p.folder, ARCHIVES[i], content, bytes / 3);
+		put_file(p.folder, ARCHIVES[i], content, bytes / 3); /* in the middle of a file */
+		refused(r, ARCHIVES[i]);
+		put_file(p.folder, ARCHIVES[i], content, 100); /* in the first header */
 		refused(r, ARCHIVES[i]);
 		put_file(p.folder, ARCHIVES[i], "This is no archive. ", 20);
 		refused(r, ARCHIVES[i], "archive");

@@ -106,6 +106,8 @@ static void fit_equals_pil_bit_for_bit(void **state)
 	        {500, 375, 224, "11e69d17744864abb2610fd72caa26f7226d31d530c724736a60b90515f1ec0a"},
 	        {1, 1, 8, "5d89f056865052bcb89c910d2d62872e029fb273c3db03f8968a52a41593c1b5"},
 	        {33, 32, 32, "7eff780f7253c893e90c555bda7438351aa58decaa243f5e5be429eb7c50665b"},
+	        {35, 32, 32, "158decfb9562fbbf5a45d2c7cb5936fd9c93fb0ef92092ea6e2b4397cbabe364"},
+	        {37, 32, 32, "158decfb9562fbbf5a45d2c7cb5936fd9c93fb0ef92092ea6e2b4397cbabe364"},
 	};
 	char hex[SHA256_HEX];
 

@@ -23,15 +23,15 @@ static double triangle(double x)
 /* Where images shrink, the triangle is as wide as an output pixel, so that no input is skipped. */
 static void filter_row(struct filter *f, int at, int in, double scale, double wide)
 {
-	double centre = (at + 0.5) * scale, support = wide, sum = 0, value[f->widest];
-	int first = (int)(centre - support + 0.5), end = (int)(centre + support + 0.5);
+	double centre = (at + 0.5) * scale, sum = 0;
+	int first = (int)(centre - wide + 0.5), end = (int)(centre + wide + 0.5);
 
 	first = first < 0 ? 0 : first;
 	end = end > in ? in : end;
 	for (int i = first; i < end; i++)
-		sum += value[i - first] = triangle((i - centre + 0.5) * (1 / wide));
+		sum += triangle((i - centre + 0.5) * (1 / wide));
 	for (int i = first; i < end; i++) {
-		double w = sum != 0 ? value[i - first] / sum : value[i - first];
+		double w = triangle((i - centre + 0.5) * (1 / wide)) / sum;
 		f->weight[at * f->widest + i - first] = (int32_t)(0.5 + w * (1 << PRECISION_BITS));
 	}
 	f->first[at] = first;

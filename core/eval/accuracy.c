@@ -27,10 +27,10 @@ void accuracy_release(struct accuracy *a)
 /* -log softmax(z)[label], computed from the largest logit down so that nothing overflows. */
 static double cross_entropy(const float *z, int classes, int best, int label)
 {
-	double sum = 0;
+	double sum = 1; /* the largest itself */
 
 	for (int j = 0; j < classes; j++)
-		sum += exp((double)z[j] - (double)z[best]);
+		sum += j == best ? 0 : exp((double)z[j] - (double)z[best]);
 	return log(sum) + (double)z[best] - (double)z[label];
 }
 
