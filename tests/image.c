@@ -3,6 +3,7 @@
 #include "core/base/hash.h"
 #include "core/base/random.h"
 #include "tests/fixture.h"
+#include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -349,6 +350,30 @@ static void folder_archive_equals_folder(void **state)
 	scratch_remove(scratch);
 }
 
+/* Archives made where names are Unicode, read where they are ASCII. */
+static void unicode_names_are_read_in_any_locale(void **state)
+{
+	static const char *const archives[] = {"a.tar", "a.zip"};
+	char *scratch = scratch_new(), *source = xformat("%s/set", scratch);
+	struct error e = {{0}};
+
+	put_image(source, "train/\xC3\xA9t\xC3\xA9/1.jpg", 10);
+	put_image(source, "train/hiver/1.jpg", 20);
+	for (size_t i = 0; i < sizeof archives / sizeof *archives; i++) {
+		char *path = xformat("%s/%s", scratch, archives[i]);
+		assert_non_null(setlocale(LC_CTYPE, "C.UTF-8"));
+		pack(source, "", path);
+		setlocale(LC_CTYPE, "C");
+		struct dataset *d = open_folder(scratch, path, SPLIT_TRAIN, false, &e);
+		assert_non_null(d);
+		assert_string_equal(d->class_name[1], "\xC3\xA9t\xC3\xA9");
+		holds(d, "0:20 1:10");
+		free(path);
+	}
+	free(source);
+	scratch_remove(scratch);
+}
+
 static void changed_folder_is_read_again(void **state)
 {
 	char *scratch = scratch_new(), *source = xformat("%s/set", scratch);
@@ -432,6 +457,7 @@ int main(void)
 	        cmocka_unit_test(giant_image_is_refused_before_memory_is_taken),
 	        cmocka_unit_test(folder_takes_classes_in_turn),
 	        cmocka_unit_test(folder_archive_equals_folder),
+	        cmocka_unit_test(unicode_names_are_read_in_any_locale),
 	        cmocka_unit_test(changed_folder_is_read_again),
 	        cmocka_unit_test(flat_folder_is_one_split),
 	        cmocka_unit_test(tiny_imagenet_annotations_give_classes),

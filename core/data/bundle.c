@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
+#include <locale.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,40 +116,55 @@ static struct archive *archive_open(const char *source, struct error *e)
 	return NULL;
 }
 
-/* The name of an entry to visit; null for folders, links and hidden files. */
-static const char *entry_name(struct archive_entry *entry)
+/* The name of an entry to visit: 1; a folder, link or hidden file: 0. */
+static int entry_name(const char *source, struct archive_entry *entry, const char **out,
+                      struct error *e)
 {
 	const char *name = archive_entry_pathname(entry);
 
+	if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry))
+		return 0;
 	if (!name)
 		name = archive_entry_pathname_utf8(entry);
-	if (!name || archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry))
-		return NULL;
+	if (!name)
+		return error_set(e, "%s: has a file whose name cannot be read", source);
 	while (strncmp(name, "./", 2) == 0)
 		name += 2;
-	return name[0] == '.' || strstr(name, "/.") ? NULL : name;
+	*out = name;
+	return name[0] != '.' && !strstr(name, "/.");
 }
 
-static int archive_walk(const struct visitor *v, struct error *e)
+static int archive_visit(const struct visitor *v, struct archive *a, struct error *e)
 {
-	struct archive *a = archive_open(v->source, e);
 	struct archive_entry *entry;
-	int status = a ? 0 : -1;
+	int status = 0;
 
 	while (status == 0) {
+		struct bundle_file file = {.bundle = v->source, .archive = a, .fd = -1};
 		int got = archive_read_next_header(a, &entry);
 		if (got == ARCHIVE_EOF)
 			break;
-		if (got < ARCHIVE_WARN) {
-			status = archive_fail(a, v->source, e);
-			break;
-		}
-		const char *name = entry_name(entry);
-		if (!name)
-			continue;
-		struct bundle_file file = {
-		        .bundle = v->source, .name = name, .archive = a, .fd = -1};
-		status = v->visit(v->context, &file, e);
+		if (got < ARCHIVE_WARN)
+			return archive_fail(a, v->source, e);
+		status = entry_name(v->source, entry, &file.name, e);
+		if (status == 1)
+			status = v->visit(v->context, &file, e);
+	}
+	return status;
+}
+
+/* libarchive turns names into the locale's character set and gives up on what that lacks: names are
+ * wanted as they are, in UTF-8, whatever the locale. */
+static int archive_walk(const struct visitor *v, struct error *e)
+{
+	struct archive *a = archive_open(v->source, e);
+	locale_t unicode = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	locale_t before = unicode ? uselocale(unicode) : (locale_t)0;
+	int status = a ? archive_visit(v, a, e) : -1;
+
+	if (unicode) {
+		uselocale(before);
+		freelocale(unicode);
 	}
 	archive_read_free(a);
 	return status;
