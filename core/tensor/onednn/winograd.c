@@ -13,8 +13,8 @@ enum {
 	POINTS = WINOGRAD_POINTS,
 	WINDOW = 9,
 	SKEW = 16, /* floats that keep strides off powers of two: caches have few ways */
-	CHUNK_BYTES = 2 << 20, /* transformed tiles of one chunk */
-	CHUNK_LEAST = 48,
+	CHUNK_BYTES = 320 << 10, /* transformed tiles of a chunk: a second-level cache, or … */
+	CHUNK_LEAST = 48,        /* … so many, that what they meet is read seldom enough */
 	CHUNK_MOST = 192,
 };
 
@@ -53,9 +53,11 @@ static struct tiling tiling_of(const struct conv_key *k, bool turned)
 	t.down = (t.out.height + TILE - 1) / TILE;
 	t.across = (t.out.width + TILE - 1) / TILE;
 	t.total = k->images * t.down * t.across;
+	/* Weight gradients are read and written for every chunk. */
 	int64_t bytes = POINTS * (t.from + t.to) * (int64_t)sizeof(float);
-	t.chunk = at_most(CHUNK_BYTES / bytes, CHUNK_MOST);
-	t.chunk = t.chunk < CHUNK_LEAST ? CHUNK_LEAST : t.chunk;
+	int64_t weight = k->direction == CONV_GRAD_WEIGHT ? 2 : 1, least = weight * CHUNK_LEAST;
+	t.chunk = at_most(weight * CHUNK_BYTES / bytes, CHUNK_MOST);
+	t.chunk = t.chunk < least ? least : t.chunk; /* bits do not depend on it */
 	return t;
 }
 
@@ -126,6 +128,33 @@ static void transform_output_adjoint(const struct tiling *t, const float *dy, in
 		                    t->out, at.y, at.x);
 }
 
+/* ---- fetching the next chunk while this one is multiplied ---- */
+/* The 4x4 pixels of tile i in all groups of 8 lanes: two lines of cache in each row. */
+static void fetch_tile(const struct tiling *t, const float *x, struct tile_plane s,
+                       int64_t channels, int64_t i)
+{
+	struct tile at = tile_of(t, i);
+	int64_t groups = channels / LANES, size = s.height * s.width * LANES;
+	const float *from = x + at.image * groups * size + (at.y * s.width + at.x) * LANES;
+
+	for (int64_t g = 0; g < groups; g++, from += size)
+		for (int64_t row = 0; row < TILE && at.y + row < s.height; row++) {
+			const float *p = from + row * s.width * LANES;
+			__builtin_prefetch(p);
+			__builtin_prefetch(p + 2 * LANES);
+		}
+}
+
+/* The share of the chunk from `first` on that goes with one of the 36 points. */
+static void fetch_share(const struct tiling *t, const float *x, struct tile_plane s,
+                        int64_t channels, int64_t first, int64_t point)
+{
+	int64_t count = at_most(t->chunk, t->total - first);
+
+	for (int64_t i = count * point / POINTS; i < count * (point + 1) / POINTS; i++)
+		fetch_tile(t, x, s, channels, first + i);
+}
+
 /* ---- weights: U (36, to / 16, from, 16) ---- */
 /* The window from channel `from` to 16 channels from `to` on, as (9, 16). */
 static void weight_gather(const struct conv_key *k, bool turned, const float *w, int64_t from,
@@ -166,7 +195,8 @@ static void convolve_chunk(const struct tiling *t, const float *x, const float *
 		strip = strip_of(t, first + i, count - i);
 		transform_input(t, x, first + i, strip, v.data + i * v.row, &v);
 	}
-	for (int64_t p = 0; p < POINTS; p++)
+	for (int64_t p = 0; p < POINTS; p++) {
+		fetch_share(t, x, t->in, t->from, first + t->chunk, p);
 		gemm_run(&(struct gemm){.rows = count,
 		                        .columns = t->to,
 		                        .inner = t->from,
@@ -178,6 +208,7 @@ static void convolve_chunk(const struct tiling *t, const float *x, const float *
 		                        .b_step = GEMM_PANEL,
 		                        .c = m.data + p * m.step,
 		                        .c_row = m.row});
+	}
 	for (int64_t i = 0; i < count; i++)
 		transform_output(t, y, first + i, m.data + i * m.row, m.step);
 }
@@ -189,8 +220,7 @@ static void convolve(const struct conv_key *k, bool turned, const float *x, cons
 	int threads = omp_get_max_threads();
 	struct storage *u = weight_transform(k, &t, turned, w);
 
-	t.chunk =
-	        at_most(t.chunk, (t.total + threads - 1) / threads); /* bits do not depend on it */
+	t.chunk = at_most(t.chunk, (t.total + threads - 1) / threads);
 	int64_t chunks = (t.total + t.chunk - 1) / t.chunk;
 	threads = (int)at_most(threads, chunks);
 	/* One thread's share after the other's: only this thread may make storage. */
@@ -261,7 +291,9 @@ static void weight_gradient(const struct conv_key *k, const float *x, const floa
 			int64_t count = at_most(t.chunk, t.total - first);
 			weight_chunk_transform(&t, x, dy, first, count, &v, &m);
 #pragma omp for schedule(static)
-			for (int64_t p = 0; p < POINTS; p++)
+			for (int64_t p = 0; p < POINTS; p++) {
+				fetch_share(&t, x, t.in, t.from, first + t.chunk, p);
+				fetch_share(&t, dy, t.out, t.to, first + t.chunk, p);
 				gemm_run(&(struct gemm){.rows = t.from,
 				                        .columns = t.to,
 				                        .inner = count,
@@ -274,6 +306,7 @@ static void weight_gradient(const struct conv_key *k, const float *x, const floa
 				                        .c = u.data + p * u.step,
 				                        .c_row = u.row,
 				                        .add = first > 0});
+			}
 		}
 		weight_finish(&t, u.data, u.row, u.step, dw);
 	}

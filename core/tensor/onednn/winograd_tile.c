@@ -151,12 +151,15 @@ AVX2 void tile_input_strip(float *v, int64_t step, int64_t next, const float *pl
 		for (int i = 0; i < IN; i++)
 			half[i][k] = r[i];
 	}
-	for (int64_t t = 0; t < tiles; t++, v += next)
-		for (int i = 0; i < IN; i++) {
+	for (int64_t t = 0; t < tiles; t++, v += next) {
+		float *to = v;
+#pragma GCC unroll 1 /* 36 addresses would not fit the registers */
+		for (int i = 0; i < IN; i++, to += IN * step) {
 			input_1d(r, &half[i][t * OUT]);
 			for (int k = 0; k < IN; k++)
-				_mm256_store_ps(v + (i * IN + k) * step, r[k]);
+				_mm256_store_ps(to + k * step, r[k]);
 		}
+	}
 }
 
 AVX2 void tile_output(float *plane, struct tile_plane s, int64_t y, int64_t x, const float *m,
