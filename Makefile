@@ -25,8 +25,8 @@ obj      = $(patsubst %,$(BUILD)/%.o,$(1))
 lib      = $(BUILD)/lib$(1).a
 PROGRAMS := $(addprefix $(BUILD)/,trawl trawl-worker trawl-trial)
 
-build: $(BUILD)/trawl $(BUILD)/trawl-trial
-tests: $(addprefix $(BUILD)/tests/,$(TESTS) $(BENCHES))
+build: $(PROGRAMS)
+tests: $(PROGRAMS) $(addprefix $(BUILD)/tests/,$(TESTS) $(BENCHES))
 .PHONY: build tests clean
 
 # A line per file; make V=1 shows whole commands.

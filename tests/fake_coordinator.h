@@ -76,8 +76,9 @@ static void fake_listen(struct coordinator_fake *c)
 {
 	char endpoint[256];
 	size_t length = sizeof endpoint;
-	int none = 0;
+	int none = 0, handover = 1;
 	c->socket = zmq_socket(c->zmq, ZMQ_ROUTER);
+	zmq_setsockopt(c->socket, ZMQ_ROUTER_HANDOVER, &handover, sizeof handover);
 	zmq_setsockopt(c->socket, ZMQ_LINGER, &none, sizeof none);
 	int bound = -1;
 	for (int i = 0; i < 100 && bound; i++) {
@@ -148,17 +149,12 @@ static int fake_setup(void **state)
 static int fake_teardown(void **state)
 {
 	struct coordinator_fake *c = *state;
-	pid_t *pids;
 	if (c->agent) {
 		kill(c->agent, SIGKILL);
 		waitpid(c->agent, NULL, 0);
-		for (int i = 0; i < 200 && c->agent_name[0]; i++, usleep(10000)) {
-			size_t left = processes_marked(c->agent_name, &pids);
-			free(pids);
-			if (!left)
-				break;
-		}
 	}
+	if (c->agent_name[0]) /* what a failed law may have left */
+		processes_kill(c->agent_name);
 	artifacts_stop(c->artifacts);
 	if (c->socket)
 		zmq_close(c->socket);
@@ -291,6 +287,8 @@ static void fake_handle(struct coordinator_fake *c, const struct message *m)
 	switch ((int)m->kind) {
 	case WIRE_HELLO:
 		c->hellos++;
+		assert_int_equal(strncmp(m->route, json_text(m->body, "agent", ""), m->route_bytes),
+		                 0); /* the routing id is the agent's name */
 		body = cJSON_CreateObject();
 		cJSON_AddNumberToObject(body, "worker", 1);
 		cJSON_AddNumberToObject(body, "lease_ms", 3000);

@@ -114,6 +114,7 @@ static int coordinator_connect(struct office *o, const char *connect, struct err
 {
 	int64_t limit = WIRE_BODY_BYTES;
 	o->coordinator = zmq_socket(o->zmq, ZMQ_DEALER);
+	zmq_setsockopt(o->coordinator, ZMQ_ROUTING_ID, o->name, strlen(o->name)); /* who it is */
 	zmq_setsockopt(o->coordinator, ZMQ_MAXMSGSIZE, &limit, sizeof limit);
 	socket_set(o->coordinator, ZMQ_LINGER, LINGER_MS);
 	socket_set(o->coordinator, ZMQ_IMMEDIATE, 1); /* nothing is queued for who is not there */
