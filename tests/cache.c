@@ -136,7 +136,7 @@ static void flipped_bit_is_found_and_built_again(void **state)
 	for (int64_t at = 0; at < bytes; at += at < 256 ? 7 : 1009) {
 		usleep(5000); /* longer than the file system's clock ticks */
 		flip_bit(b.path, at);
-		if (open_good(&b, STAMP_A) == builds && (at < 200 || at >= 4096))
+		if (open_good(&b, STAMP_A) == builds)
 			fail_msg("a flipped bit in byte %lld was not found", (long long)at);
 		builds = *b.filler.calls;
 	}

@@ -175,7 +175,7 @@ static void bad_cifar_is_refused_in_one_line(void **state)
 	refused(r, "data_batch_1.bin", "6147 bytes", "3073", "truncated (in record 2)");
 	records[2 * 3073] = 10;
 	put_file(p.source, "data_batch_1.bin", records, 3 * 3073);
-	refused(r, "data_batch_1.bin", "record 2", "label 10", "0 … 9");
+	refused(r, "data_batch_1.bin", "record 2", "label 10", "0 to 9");
 	put_file(p.source, "data_batch_1.bin", "", 0);
 	refused(r, "data_batch_1.bin", "0 bytes");
 	put_file(p.source, "data_batch_1.bin", records, 2 * 3073);

@@ -20,7 +20,8 @@ struct augment {
 /* The normalisation of the kind of d, and no augmentation: what evaluation uses. */
 struct augment augment_none(const struct dataset *d);
 
-/* The order in which epoch (0, 1, …) visits the samples 0 … count - 1: order[position] = sample. */
+/* The order in which an epoch (from 0) visits the samples: order[position] = sample, a permutation.
+ */
 void epoch_order(int64_t seed, int64_t epoch, int64_t *order, int64_t count);
 
 /* Fills images (n, C, H, W) with ((x / 255) - mean) / std of samples index[0 … n-1], and labels

@@ -4,7 +4,8 @@
  *
  * The header holds a magic, the version, the shape, the stamp of the source and the SHA-256 of all
  * that follows it.  A file appears under its name only when complete (temporary, fsync, rename);
- * builders of the same file wait for each other (flock). */
+ * builders of the same file wait for each other (flock of FILE.lock).  FILE.verified remembers that
+ * the checksum was right. */
 #ifndef DATA_CACHE_H
 #define DATA_CACHE_H
 #include "core/base/error.h"

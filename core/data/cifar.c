@@ -139,8 +139,8 @@ static int copy_part(const struct part *p, const struct layout *layout, int64_t 
 		const uint8_t *from = p->data + i * record;
 		int label = from[layout->label_at];
 		if (label >= draft->shape.classes)
-			return error_set(e, "%s: record %zu has label %d, expected 0 … %d", p->name,
-			                 i, label, draft->shape.classes - 1);
+			return error_set(e, "%s: record %zu has label %d, expected 0 to %d",
+			                 p->name, i, label, draft->shape.classes - 1);
 		int64_t at = first + (int64_t)i;
 		draft->label[at] = label;
 		memcpy(draft->pixels + at * PIXEL_BYTES, from + layout->label_bytes, PIXEL_BYTES);

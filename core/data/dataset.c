@@ -8,20 +8,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KIND(name, classes, mean_r, mean_g, mean_b, std_r, std_g, std_b, reader, help) \
-	{name, classes, {mean_r, mean_g, mean_b}, {std_r, std_g, std_b}, &reader, help},
-
 const struct dataset_kind dataset_kinds[] = {
-        KIND("shapes", 10, .38f, .38f, .38f, .21f, .21f, .21f, shapes_reader,
-             "drawn here, nothing to download: 32x32 RGB, 10 classes, 4000 and 1000 images")
-                KIND("cifar10", 10, .4914f, .4822f, .4465f, .2470f, .2435f, .2616f, cifar10_reader,
-                     "official binary files data_batch_*.bin, test_batch.bin: 32x32 RGB, 10 "
-                     "classes") KIND("cifar100", 100, .5071f, .4865f, .4409f, .2673f, .2564f,
-                                     .2762f, cifar100_reader,
-                                     "official binary files train.bin, test.bin: 32x32 RGB, 100 "
-                                     "(fine) classes")
-                        KIND("folder", 0, .485f, .456f, .406f, .229f, .224f, .225f, folder_reader,
-                             "JPEG and PNG files as train/<class>/…, test/<class>/… (or val/)")};
+        {"shapes",
+         10,
+         {.38f, .38f, .38f},
+         {.21f, .21f, .21f},
+         &shapes_reader,
+         "drawn here, nothing to download: 32x32 RGB, 10 classes, 4000 and 1000 images"},
+        {"cifar10",
+         10,
+         {.4914f, .4822f, .4465f},
+         {.2470f, .2435f, .2616f},
+         &cifar10_reader,
+         "official binary files data_batch_*.bin, test_batch.bin: 32x32 RGB, 10 classes"},
+        {"cifar100",
+         100,
+         {.5071f, .4865f, .4409f},
+         {.2673f, .2564f, .2762f},
+         &cifar100_reader,
+         "official binary files train.bin, test.bin: 32x32 RGB, 100 (fine) classes"},
+        {"folder",
+         0,
+         {.485f, .456f, .406f},
+         {.229f, .224f, .225f},
+         &folder_reader,
+         "JPEG, PNG below train/<class>/, and test/<class>/ or val/<class>/"},
+};
 const size_t dataset_kind_count = sizeof dataset_kinds / sizeof *dataset_kinds;
 
 const char *split_name(enum split split)

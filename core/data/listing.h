@@ -21,7 +21,7 @@ struct listing {
  * are those below a folder train, and below test, val or validation (the first of these whose
  * classes are all known from train).  A file val_annotations.txt (image, tab, class, …:
  * Tiny-ImageNet) gives the classes of the images beside it.  Labels number the classes of train by
- * name.  Positions take the first image of every class, then the second of every class, …, so that
+ * name.  Positions take the first image of every class, then the second of every class, and so on:
  * any number of first images is balanced. */
 int listing_read(const char *source, enum split split, bool flat, struct listing *out,
                  struct error *e);

@@ -87,7 +87,7 @@ static uint8_t *resize_width(const struct image *image, int width, int left, int
 	return out;
 }
 
-/* Rows top … top + size - 1 of (height, size, 3) resized in height, into planes (3, size, size). */
+/* From row top on, of (in_height, size, 3) resized in height, as planes (3, size, size). */
 static void resize_height(const uint8_t *in, int in_height, int height, int top, int size,
                           uint8_t *out)
 {

@@ -16,11 +16,11 @@ struct accuracy {
 	int32_t *label;     /* (count) class + 1 */
 };
 
+/* For a set of count samples, none of them evaluated yet. */
 void accuracy_init(struct accuracy *a, int64_t count, int classes);
 void accuracy_release(struct accuracy *a);
 
-/* Samples first … first + n - 1: logits (n, classes), labels (n).  Of equal logits the first wins.
- */
+/* Samples from first on: logits (n, classes), labels (n).  Of equal logits the first wins. */
 void accuracy_add(struct accuracy *a, int64_t first, const float *logits, const int32_t *labels,
                   int64_t n);
 
