@@ -97,7 +97,8 @@ static void mind_the_gap(struct coordinator *c, struct turn *t, const struct tur
 	int64_t real = c->wall_ms ? in->monotonic_ms - c->monotonic_ms : wall;
 	int64_t threshold = t->options->lease_ms / 4, step = wall - real, shift = 0;
 
-	if (real > threshold)
+	/* Below zero: the clock was set back while no process ran. */
+	if (real > threshold || real < -threshold)
 		shift += real;
 	if (step > threshold || step < -threshold)
 		shift += step;
@@ -110,11 +111,11 @@ static void mind_the_gap(struct coordinator *c, struct turn *t, const struct tur
 	        shift, t->now_ms + t->options->lease_ms);
 	sql_run(t->db, "update worker set seen_ms = min(seen_ms + ?1, ?2) where state <> 'left'",
 	        shift, t->now_ms);
-	if (step < -threshold)
+	if (wall < -threshold)
 		sql_run(t->db,
 		        "update trial set not_before_ms = max(0, not_before_ms + ?) where "
 		        "not_before_ms > 0",
-		        step);
+		        wall);
 	event_add(t->db, t->now_ms, "clock_gap", 0, 0, 0,
 	          "%ld s between turns (clock step %ld s): leases extended", (long)(wall / 1000),
 	          (long)(step / 1000));

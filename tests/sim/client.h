@@ -1,0 +1,81 @@
+/* The person at the terminal: launches, extends, pauses, cancels, retries; says all until answered.
+ */
+#ifndef SIM_CLIENT_H
+#define SIM_CLIENT_H
+#include "tests/sim/world.h"
+
+static const char bits[] =
+        "\"trial\":{\"data\":{\"name\":\"shapes\"},\"model\":{\"name\":\"resnet20\"},"
+        "\"checkpoint\":{\"keep\":1},\"start_from\":{\"change\":{\"quant\":null,\"train\":{"
+        "\"epochs\":3}}},\"train\":{\"epochs\":4}}";
+static const char seeds[] =
+        "\"trial\":{\"data\":{\"name\":\"cifar10\"},\"model\":{\"name\":\"resnet20\"},"
+        "\"train\":{\"epochs\":5,\"shards\":2}},\"resources\":{\"ranks\":2}";
+
+static void ask(struct sim *s, int64_t at, const char *verb, char *args)
+{
+	s->requests[s->request_count++] = (struct request){.at = at, .verb = verb, .args = args};
+}
+
+static char *sweep(const char *name, const char *trial, const char *field, const char *values)
+{
+	return xformat("{\"sweep\":{\"name\":\"%s\",%s,\"space\":{\"%s\":{\"values\":%s}}}}", name,
+	               trial, field, values);
+}
+
+static void client_plan(struct sim *s)
+{
+	int64_t at = 0;
+
+	ask(s, 10, "launch", sweep("a", bits, "quant.weight_bits", "[2,4,8]"));
+	ask(s, 100 + chance_of(s, 3000), "launch", sweep("c", seeds, "train.seed", "[1,2]"));
+	ask(s, 2000 + chance_of(s, 5000), "launch", sweep("b", bits, "quant.weight_bits", "[4,3]"));
+	at = 4000 + chance_of(s, 5000);
+	ask(s, at, "pause",
+	    xformat("{\"study\":\"a\",\"now\":%s}", s->seed % 2 ? "true" : "false"));
+	ask(s, at + 1000 + chance_of(s, 3000), "resume", xstrdup("{\"study\":\"a\"}"));
+	ask(s, 9000 + chance_of(s, 6000), "cancel", xstrdup("{\"study\":\"c\"}"));
+	ask(s, 12000 + chance_of(s, 6000), "launch",
+	    sweep("a", bits, "quant.weight_bits", "[2,4,8,5,6]"));
+	if (s->seed % 3)
+		ask(s, 19000 + chance_of(s, 4000), "launch",
+		    sweep("c", seeds, "train.seed", "[1,2]"));
+	ask(s, FAULTS_END + 100, "resume", xstrdup("{\"study\":\"a\"}"));
+	ask(s, FAULTS_END + 200, "retry", xstrdup("{\"study\":\"a\"}"));
+	ask(s, FAULTS_END + 300, "retry", xstrdup("{\"study\":\"b\"}"));
+	ask(s, FAULTS_END + 400, "retry", xstrdup("{\"study\":\"c\"}"));
+}
+
+/* In order: each request waits for the answer to the one before. */
+static void client_wake(struct sim *s)
+{
+	int i = 0;
+
+	post(s, (struct event){.kind = CLIENT, .at = s->now + 300});
+	while (i < s->request_count && s->requests[i].answered)
+		i++;
+	if (i == s->request_count || s->requests[i].at > s->now)
+		return;
+	cJSON *body = cJSON_CreateObject();
+	cJSON_AddNumberToObject(body, "id", i + 1);
+	cJSON_AddStringToObject(body, "verb", s->requests[i].verb);
+	cJSON_AddItemToObject(body, "args", cJSON_Parse(s->requests[i].args));
+	network(s, (struct event){.kind = TO_COORDINATOR,
+	                          .message = message_make(WIRE_REQUEST, "client", 6, body)});
+}
+
+static void client_receive(struct sim *s, const struct message *m)
+{
+	int64_t id = json_int(m->body, "id", 0);
+
+	note(s, "client: %s %s", m->kind == WIRE_REPLY ? "reply" : "error",
+	     json_text(m->body, "text", "ok"));
+	if (m->kind == WIRE_ERROR)
+		broken(s, "the coordinator refuses no message of the simulation");
+	if (id < 1 || id > s->request_count)
+		return;
+	/* A study that never was, because its launch is still on its way, is not there to be
+	 * paused. */
+	s->requests[id - 1].answered = true;
+}
+#endif
