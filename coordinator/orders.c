@@ -149,7 +149,7 @@ static void add_leases(struct turn *t, cJSON *holds, const struct heard *heard)
 	}
 }
 
-/* What it must stop: all else that it lists, but for what has finished and may still count. */
+/* What it must stop: all else that runs.  What has ended by itself is said until it is answered. */
 static void add_stops(struct turn *t, cJSON *holds, const struct heard *heard)
 {
 	const cJSON *hold = NULL;
@@ -158,10 +158,10 @@ static void add_stops(struct turn *t, cJSON *holds, const struct heard *heard)
 	cJSON_ArrayForEach (hold, heard->holds) {
 		int64_t id = json_int(hold, "trial", 0), attempt = json_int(hold, "attempt", 0);
 		enum standing standing = lease_standing(t, id, attempt, heard->worker, &trial);
-		bool finished = strcmp(json_text(hold, "phase", ""), "done") == 0;
-		if (standing == STANDING_CURRENT || (standing == STANDING_LATE && finished))
-			continue;
-		cJSON_AddItemToArray(holds, order(id, attempt, "stop"));
+		const char *phase = json_text(hold, "phase", "");
+		bool ended = strcmp(phase, "done") == 0 || strcmp(phase, "ended") == 0;
+		if (standing != STANDING_CURRENT && !ended)
+			cJSON_AddItemToArray(holds, order(id, attempt, "stop"));
 	}
 }
 

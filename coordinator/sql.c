@@ -9,6 +9,7 @@
 struct sql_rows {
 	struct sql *db;
 	sqlite3_stmt *statement;
+	const char *key;  /* the caller's text, by its address: most are literals */
 	const char *text; /* sqlite's own copy */
 	bool busy;        /* between sql_query and its end */
 	struct sql_rows *next;
@@ -63,15 +64,21 @@ void sql_failure_clear(struct sql *db)
 	db->error.text[0] = 0;
 }
 
+static struct sql_rows **find(struct sql *db, const char *text)
+{
+	struct sql_rows **link = &db->cache;
+
+	while (*link && ((*link)->key != text || (*link)->busy || strcmp((*link)->text, text) != 0))
+		link = &(*link)->next;
+	return link;
+}
+
 /* A free statement of this text: cached, or prepared now.  Null on failure. */
 static struct sql_rows *prepare(struct sql *db, const char *text)
 {
-	struct sql_rows **link = &db->cache, *rows = NULL;
+	struct sql_rows **link = find(db, text), *rows = *link;
 
-	while (*link && ((*link)->busy || strcmp((*link)->text, text) != 0))
-		link = &(*link)->next;
-	if (*link) {
-		rows = *link;
+	if (rows) {
 		*link = rows->next;
 	} else {
 		rows = xcalloc(1, sizeof *rows);
@@ -82,6 +89,7 @@ static struct sql_rows *prepare(struct sql *db, const char *text)
 			free(rows);
 			return NULL;
 		}
+		rows->key = text;
 		rows->text = sqlite3_sql(rows->statement);
 	}
 	rows->next = db->cache;

@@ -149,18 +149,20 @@ bool trial_move(struct sql *db, int64_t now_ms, int64_t trial, int64_t attempt,
 		               c->lease_until_ms, trial) == 1;
 	t.attempt += event == ON_LEASE;
 	int64_t worker = to == TRIAL_LEASED ? c->worker : t.worker;
+	/* What comes back from an agent may find its inputs gone meanwhile. */
+	bool unsettled = to == TRIAL_WAITING || (to == TRIAL_READY && event != ON_INPUTS_READY);
 	bool moved =
 	        sql_run(db,
 	                "update trial set state = ?1, attempt = ?2, worker = nullif(?3, 0), "
 	                "lease_until_ms = iif(?1 = 'leased', ?4, null), not_before_ms = ?5, "
-	                "why = coalesce(?6, why), unsettled = (?1 = 'waiting'), "
+	                "why = coalesce(?6, why), unsettled = ?12, "
 	                "ready_ms = iif(?1 = 'ready', ?7, ready_ms), "
 	                "started_ms = iif(?1 = 'leased', coalesce(started_ms, ?7), started_ms), "
 	                "ended_ms = iif(?8, ?7, null) where id = ?9 and state = ?10 and attempt = "
 	                "?11",
 	                trial_state_name(to), t.attempt, worker, c->lease_until_ms,
 	                c->not_before_ms, c->why, now_ms, trial_state_final(to), trial,
-	                trial_state_name(t.state), attempt) == 1;
+	                trial_state_name(t.state), attempt, unsettled) == 1;
 	if (!moved)
 		return false;
 	history_add(db, now_ms, &t, event, to, worker, c->why);

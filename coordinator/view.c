@@ -148,6 +148,22 @@ static char *view_name(struct sql *db, int64_t study)
 	                    study);
 }
 
+/* A view that is there already is left alone: every change of the schema costs all statements. */
+static void replace_view(struct sql *db, const char *name, const char *definition)
+{
+	char *text = xformat("CREATE VIEW %s", definition);
+	char *old = sql_get_text(db, "select sql from sqlite_schema where name = ?", name);
+	char *drop = xformat("drop view if exists \"%s\"", name);
+
+	if (!old || strcmp(old, text) != 0) {
+		sql_script(db, drop);
+		sql_script(db, text);
+	}
+	free(text);
+	free(old);
+	free(drop);
+}
+
 void view_create_study(struct sql *db, int64_t study)
 {
 	struct columns columns = {0};
@@ -166,7 +182,7 @@ void view_create_study(struct sql *db, int64_t study)
 	        db, "select metric from study_metric where study = ? order by metric", study);
 	while (sql_next(rows))
 		add_metric(&columns, sql_text(rows, 0));
-	text_add(&script, "drop view if exists %s;\ncreate view %s as select ", view, view);
+	text_add(&script, "%s as select ", view);
 	for (size_t i = 0; i < columns.count; i++) {
 		char *column = quoted(columns.items[i].name, '"');
 		text_add(&script, "%s%s as %s", i ? ", " : "", columns.items[i].from, column);
@@ -174,9 +190,9 @@ void view_create_study(struct sql *db, int64_t study)
 	}
 	text_add(&script,
 	         " from study_trial st join trial t on t.id = st.trial "
-	         "where st.study = %ld and st.role = 'trial' order by st.number;",
+	         "where st.study = %ld and st.role = 'trial' order by st.number",
 	         (long)study);
-	sql_script(db, script.data);
+	replace_view(db, name, script.data);
 end:
 	columns_release(&columns);
 	cJSON_Delete(paths);

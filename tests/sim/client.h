@@ -51,10 +51,11 @@ static void client_wake(struct sim *s)
 {
 	int i = 0;
 
-	post(s, (struct event){.kind = CLIENT, .at = s->now + 300});
 	while (i < s->request_count && s->requests[i].answered)
 		i++;
-	if (i == s->request_count || s->requests[i].at > s->now)
+	bool due = i < s->request_count && s->requests[i].at <= s->now;
+	post(s, (struct event){.kind = CLIENT, .at = s->now + (due ? 1200 : 200)});
+	if (!due)
 		return;
 	cJSON *body = cJSON_CreateObject();
 	cJSON_AddNumberToObject(body, "id", i + 1);

@@ -173,7 +173,7 @@ static void delete_bytes(struct sim *s, const struct turn_output *out)
 
 static void disk_full(struct sim *s)
 {
-	bool full = s->now < s->full_until;
+	bool full = faults(s) && s->now < s->full_until;
 	char text[64];
 
 	snprintf(text, sizeof text, "pragma max_page_count = %d",
@@ -228,7 +228,7 @@ static void on_turn(struct sim *s)
 		server_boot(s);
 		note(s, "the coordinator starts");
 	}
-	if (s->up && s->now >= s->stalled_until)
+	if (s->up && !(faults(s) && s->now < s->stalled_until))
 		server_turn(s);
 }
 #endif
