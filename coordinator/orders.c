@@ -35,8 +35,10 @@ static cJSON *bytes_of(const struct artifact *a)
 	return bytes;
 }
 
-static void add_inputs(struct turn *t, cJSON *hold, int64_t trial)
+/* False when the bytes of one are gone: without it the trial would give another result. */
+static bool add_inputs(struct turn *t, cJSON *hold, int64_t trial)
 {
+	bool complete = true;
 	cJSON *inputs = cJSON_AddArrayToObject(hold, "inputs");
 	struct artifact a;
 	struct sql_rows *rows = sql_query(
@@ -44,23 +46,28 @@ static void add_inputs(struct turn *t, cJSON *hold, int64_t trial)
 	        trial);
 
 	while (sql_next(rows)) {
-		if (!artifact_of_input(t->db, sql_int(rows, 0), &a))
+		bool there = artifact_of_input(t->db, sql_int(rows, 0), &a);
+		complete = complete && there;
+		if (!there)
 			continue;
 		cJSON *input = bytes_of(&a);
 		cJSON_AddStringToObject(input, "role", sql_text(rows, 1));
 		cJSON_AddItemToArray(inputs, input);
 	}
-	rows = sql_query(t->db,
-	                 "select u.sha256, u.bytes from trial join upload u on u.sha256 = source "
-	                 "where trial.id = ?",
-	                 trial);
+	rows = sql_query(
+	        t->db,
+	        "select source, u.bytes from trial left join upload u on u.sha256 = source "
+	        "where trial.id = ? and source is not null",
+	        trial);
 	while (sql_next(rows)) {
+		complete = complete && !sql_is_null(rows, 1);
 		a = (struct artifact){.bytes = sql_int(rows, 1)};
 		snprintf(a.sha256, sizeof a.sha256, "%s", sql_text(rows, 0));
 		cJSON *input = bytes_of(&a);
 		cJSON_AddStringToObject(input, "role", "start_from");
 		cJSON_AddItemToArray(inputs, input);
 	}
+	return complete;
 }
 
 static void add_resume(struct turn *t, cJSON *hold, int64_t trial, int64_t attempt)
@@ -107,8 +114,8 @@ static void add_limits(cJSON *hold, const cJSON *spec, int64_t worker_threads)
 	                                 ((threads + worker_threads - 1) / worker_threads)));
 }
 
-/* All that an agent needs to start the attempt. */
-static void add_start(struct turn *t, cJSON *hold, int64_t trial, int64_t attempt, const char *text,
+/* All that an agent needs to start the attempt; false when it cannot be started. */
+static bool add_start(struct turn *t, cJSON *hold, int64_t trial, int64_t attempt, const char *text,
                       int64_t worker_threads)
 {
 	char token[SHA256_HEX], hashed[SHA256_HEX];
@@ -123,8 +130,8 @@ static void add_start(struct turn *t, cJSON *hold, int64_t trial, int64_t attemp
 	cJSON_AddStringToObject(hold, "token", token);
 	add_limits(hold, spec, worker_threads);
 	add_resume(t, hold, trial, attempt);
-	add_inputs(t, hold, trial);
 	cJSON_AddItemToObject(hold, "spec", spec);
+	return add_inputs(t, hold, trial);
 }
 
 /* What it should hold: every lease that it has. */
@@ -142,10 +149,12 @@ static void add_leases(struct turn *t, cJSON *holds, const struct heard *heard)
 		int64_t trial = sql_int(rows, 0), attempt = sql_int(rows, 1);
 		bool known = heard->holds ? listed(heard->holds, trial, attempt) != NULL
 		                          : sql_int(rows, 3) != 0;
-		cJSON *hold = order(trial, attempt, sql_int(rows, 2) ? "yield" : "run");
-		if (!known)
-			add_start(t, hold, trial, attempt, sql_text(rows, 4), sql_int(rows, 5));
-		cJSON_AddItemToArray(holds, hold);
+		cJSON *hold = order(trial, attempt, known && sql_int(rows, 2) ? "yield" : "run");
+		if (known ||
+		    add_start(t, hold, trial, attempt, sql_text(rows, 4), sql_int(rows, 5)))
+			cJSON_AddItemToArray(holds, hold);
+		else
+			cJSON_Delete(hold);
 	}
 }
 

@@ -308,12 +308,31 @@ static void ended_refuse(struct turn *t, const struct report *r, const char *tex
 	move(t, r, ON_REFUSE, text);
 }
 
+/* Other leases that begin with the same bytes, and that nobody has begun, are taken back. */
 static void ended_input_lost(struct turn *t, const struct report *r, const char *text,
                              const char *sha256)
 {
-	if (sha256)
-		artifact_condemn(t->db, sha256);
+	int64_t id = 0;
+	struct trial other;
+
+	if (!sha256) {
+		ended_error(t, r, text, NULL);
+		return;
+	}
 	move(t, r, ON_INPUT_LOST, text);
+	while ((id = sql_get_int(
+	                t->db, 0,
+	                "select min(t.id) from artifact a join trial_input i on i.input = a.trial "
+	                "join trial t on t.id = i.trial and t.state = 'leased' join attempt x on "
+	                "x.trial = t.id and x.attempt = t.attempt and x.phase is null "
+	                "where a.sha256 = ? and a.state = 'present' and a.final and t.id > ?",
+	                sha256, id)) &&
+	       trial_load(t->db, id, &other)) {
+		trial_move(t->db, t->now_ms, id, other.attempt, ON_INPUT_LOST,
+		           &(struct trial_change){.why = text});
+		attempt_end(t, id, other.attempt, "input_lost", text);
+	}
+	artifact_condemn(t->db, sha256);
 }
 
 static void ended_checkpoint_bad(struct turn *t, const struct report *r, const char *text,

@@ -41,9 +41,10 @@ static void add_rows(cJSON *body, const struct job *j, int64_t upto)
 	}
 }
 
+/* All that waits for an answer is said again at every beat. */
 static void repeat(struct sim *s, struct job *j)
 {
-	j->repeats += s->now > QUIET;
+	j->repeats += s->now > QUIET && (j->phase >= FINISHED || j->pending);
 	if (j->repeats > REPEATS_MAX)
 		broken(s, "what is said again and again is acknowledged");
 }
@@ -61,7 +62,6 @@ static void send_checkpoint(struct sim *s, int i, struct job *j)
 	cJSON *body = about(j);
 	char sha256[SHA256_HEX];
 
-	repeat(s, j);
 	blob_name(s, j->pending_state, j->pending, sha256);
 	add_rows(body, j, j->pending);
 	cJSON_AddNumberToObject(body, "step", (double)j->pending);
@@ -77,7 +77,6 @@ static void send_done(struct sim *s, int i, struct job *j)
 	cJSON *body = about(j), *artifact = cJSON_CreateObject();
 	char sha256[SHA256_HEX];
 
-	repeat(s, j);
 	blob_name(s, j->state, j->step, sha256);
 	add_rows(body, j, j->step);
 	cJSON_AddStringToObject(body, "numerics", s->agents[i].numerics);
@@ -95,7 +94,6 @@ static void send_ended(struct sim *s, int i, struct job *j)
 {
 	cJSON *body = about(j);
 
-	repeat(s, j);
 	cJSON_AddStringToObject(body, "outcome", j->outcome);
 	cJSON_AddStringToObject(body, "text", "as simulated");
 	if (j->bad[0])
@@ -194,7 +192,6 @@ static void send_beat(struct sim *s, int i)
 	say(s, i, WIRE_BEAT, body);
 }
 
-/* All that waits for an answer is said again at every beat. */
 static void say_again(struct sim *s, int i, struct job *j)
 {
 	if (j->phase == FINISHED)
@@ -216,8 +213,10 @@ static void agent_wake(struct sim *s, int i)
 	else
 		send_hello(s, i);
 	for (int k = 0; k < JOBS; k++)
-		if (a->jobs[k].used)
+		if (a->jobs[k].used) {
+			repeat(s, &a->jobs[k]);
 			say_again(s, i, &a->jobs[k]);
+		}
 	post(s, (struct event){.kind = WAKE,
 	                       .at = s->now + BEAT_MS - 50 + chance_of(s, 100),
 	                       .who = i,

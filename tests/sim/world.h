@@ -164,6 +164,15 @@ static inline void broken(struct sim *s, const char *law)
 	s->broken = s->broken ? s->broken : law;
 }
 
+/* Everything that the database says of the trials that a condition picks; for replays. */
+static inline void show(struct sim *s, const char *sql)
+{
+	struct sql_rows *rows = verbose ? sql_query(&s->disk.db, sql) : NULL;
+
+	while (sql_next(rows))
+		printf("          %s\n", sql_text(rows, 0));
+}
+
 static inline bool earlier(const struct event *a, const struct event *b)
 {
 	return a->at < b->at || (a->at == b->at && a->seq < b->seq);
