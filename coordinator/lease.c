@@ -10,7 +10,7 @@ enum {
 	OTHER_AGENT_MS = 60000
 }; /* so long an error's trial waits for another agent than its last */
 
-/* What an agent has left. */
+/* What an agent has left.  One that was not heard of for three beats is given nothing. */
 struct room {
 	int64_t worker, threads, slots, memory_mb, gpus;
 	bool others; /* there are other agents for what failed here */
@@ -30,7 +30,7 @@ static bool room_load(struct turn *t, int64_t worker, struct room *room)
 	        "exists (select 1 from worker o where o.state = 'up' and o.id <> w.id and "
 	        "o.seen_ms > ?2) from worker w where w.id = ?1 and w.state = 'up' and w.seen_ms > "
 	        "?2",
-	        worker, t->now_ms - t->options->lease_ms);
+	        worker, t->now_ms - 3 * t->options->beat_ms);
 
 	*room = (struct room){.worker = worker};
 	if (!sql_next(rows))

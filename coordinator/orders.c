@@ -158,6 +158,19 @@ static void add_leases(struct turn *t, cJSON *holds, const struct heard *heard)
 	}
 }
 
+/* By its own account: its DONE or ENDED is on the way, or was taken since this beat. */
+static bool has_ended(struct turn *t, const cJSON *hold, int64_t trial, int64_t attempt)
+{
+	const char *phase = json_text(hold, "phase", "");
+
+	return strcmp(phase, "done") == 0 || strcmp(phase, "ended") == 0 ||
+	       sql_get_int(t->db, 0,
+	                   "select outcome not in ('lost', 'cancelled') from attempt where trial = "
+	                   "? and "
+	                   "attempt = ?",
+	                   trial, attempt) == 1;
+}
+
 /* What it must stop: all else that runs.  What has ended by itself is said until it is answered. */
 static void add_stops(struct turn *t, cJSON *holds, const struct heard *heard)
 {
@@ -167,9 +180,7 @@ static void add_stops(struct turn *t, cJSON *holds, const struct heard *heard)
 	cJSON_ArrayForEach (hold, heard->holds) {
 		int64_t id = json_int(hold, "trial", 0), attempt = json_int(hold, "attempt", 0);
 		enum standing standing = lease_standing(t, id, attempt, heard->worker, &trial);
-		const char *phase = json_text(hold, "phase", "");
-		bool ended = strcmp(phase, "done") == 0 || strcmp(phase, "ended") == 0;
-		if (standing != STANDING_CURRENT && !ended)
+		if (standing != STANDING_CURRENT && !has_ended(t, hold, id, attempt))
 			cJSON_AddItemToArray(holds, order(id, attempt, "stop"));
 	}
 }
@@ -192,7 +203,7 @@ static void hear_all(struct turn *t)
 	struct sql_rows *rows = sql_query(
 	        t->db,
 	        "select id, agent from worker where state in ('up', 'draining') and seen_ms > ?",
-	        t->now_ms - t->options->lease_ms);
+	        t->now_ms - 3 * t->options->beat_ms);
 
 	while (sql_next(rows))
 		turn_hear(t, sql_int(rows, 0), sql_text(rows, 1), NULL, 0);

@@ -84,6 +84,7 @@ int64_t turn_worker(struct turn *t)
 		cJSON_AddStringToObject(body, "agent", agent);
 		turn_reply(t, WIRE_AGAIN, body);
 	}
+	sql_run(t->db, "update worker set seen_ms = ? where id = ?", t->now_ms, worker);
 	return worker;
 }
 
@@ -109,8 +110,7 @@ static void mind_the_gap(struct coordinator *c, struct turn *t, const struct tur
 	        "update trial set lease_until_ms = min(lease_until_ms + ?1, ?2) where state = "
 	        "'leased'",
 	        shift, t->now_ms + t->options->lease_ms);
-	sql_run(t->db, "update worker set seen_ms = min(seen_ms + ?1, ?2) where state <> 'left'",
-	        shift, t->now_ms);
+	sql_run(t->db, "update worker set seen_ms = min(seen_ms, ?)", t->now_ms);
 	if (wall < -threshold)
 		sql_run(t->db,
 		        "update trial set not_before_ms = max(0, not_before_ms + ?) where "

@@ -180,12 +180,27 @@ static void run_to_end(struct sim *s)
 		broken(s, "all that is wanted gets done in bounded time");
 }
 
+/* The whole story, for whoever replays a seed. */
+static void show_all(struct sim *s)
+{
+	show(s, "select at_ms || ' trial ' || trial || '.' || attempt || ' ' || event || ' -> ' || "
+	        "after "
+	        "|| ' worker ' || coalesce(worker, 0) || ' ' || coalesce(why, '') from history");
+	show(s,
+	     "select 'trial ' || t.id || ' ' || state || ' input ' || coalesce((select input from "
+	     "trial_input i where i.trial = t.id), 0) || ' accuracy ' || coalesce(value, -1) || "
+	     "' oracle ' || oracle(t.id, 1000) from trial t left join result r on r.trial = t.id");
+	show(s, "select 'worker ' || id || ' ' || agent || ' ' || state from worker");
+}
+
 static const char *run(uint64_t seed, uint64_t *hash)
 {
 	static struct sim s;
 
 	start(&s, seed);
 	run_to_end(&s);
+	if (s.broken)
+		show_all(&s);
 	*hash = s.hash;
 	finish(&s);
 	return s.broken;

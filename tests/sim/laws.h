@@ -184,22 +184,8 @@ static void laws_check(struct sim *s)
 		else
 			rows = sql_query(db, laws[i].violations);
 		if (sql_next(rows)) {
-			if (sql_int(rows, 0)) {
+			if (sql_int(rows, 0))
 				broken(s, laws[i].law);
-				show(s,
-				     "select concat from (select at_ms || ' trial ' || trial || "
-				     "'.' || attempt || "
-				     "' ' || event || ' -> ' || after || ' worker ' || "
-				     "coalesce(worker, 0) || ' ' || "
-				     "coalesce(why, '') as concat, seq from history) order by seq");
-				show(s, "select 'trial ' || t.id || ' ' || state || ' input ' || "
-				        "coalesce((select input "
-				        "from trial_input i where i.trial = t.id), 0) || ' "
-				        "accuracy ' || "
-				        "coalesce(value, -1) || ' oracle ' || oracle(t.id, 1000) "
-				        "from trial t left join "
-				        "result r on r.trial = t.id");
-			}
 			sql_end(rows);
 		}
 		if (db->failure) {
