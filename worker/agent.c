@@ -23,7 +23,6 @@ enum {
 	BEAT_MS = 1000,          /* until the coordinator says */
 	MEMORY_MS = 500,         /* between looks at the memory of jobs */
 	TICK_MS = 100,           /* deadlines are kept to this */
-	WELCOME_MS = 5000,       /* transfers that take longer make sure of the store's address */
 	SILENT_BEATS = 3,        /* after so many without an answer it says hello again */
 	SIGNALS_APART_MS = 1000, /* a terminal and a parent may both send the same one */
 	LEAVE_MS = 60000,
@@ -47,9 +46,8 @@ struct agent {
 	} over[OVER_COUNT];
 	size_t over_next;
 	int64_t now_ms, beat_ms, next_beat_ms, next_memory_ms, next_tick_ms;
-	int64_t seq, orders_seq, heard_ms, welcome_ms;
+	int64_t seq, orders_seq, heard_ms;
 	int64_t signal_ms, leave_ms, idle_ms; /* 0: not (idle_ms: since when) */
-	size_t transfers;                     /* under way */
 	bool welcome, ended;
 };
 
@@ -128,7 +126,6 @@ static void do_transfer(struct agent *a, struct slot *s, const struct act *act)
 	                             .token = (char *)json_text(s->holding->lease, "token", "")};
 	memcpy(item.sha256, act->sha256, sizeof item.sha256);
 	transfer_put(a->transfer, &item);
-	a->transfers++;
 	free(path);
 }
 
@@ -245,7 +242,7 @@ static void agent_beat(struct agent *a)
 {
 	if (a->now_ms - a->heard_ms > SILENT_BEATS * a->beat_ms)
 		a->welcome = false;
-	bool hello = !a->welcome || (a->transfers && a->now_ms - a->welcome_ms > WELCOME_MS);
+	bool hello = !a->welcome || transfer_is_stuck(a->transfer);
 	cJSON *body = hello ? cJSON_Duplicate(a->offer, true) : cJSON_CreateObject();
 	if (!hello) {
 		cJSON_AddStringToObject(body, "agent", agent_name(a));
@@ -272,7 +269,6 @@ static void on_welcome(struct agent *a, const cJSON *body)
 		log_info("%s knows us as worker %lld", a->options->connect,
 		         (long long)json_int(body, "worker", 0));
 	a->welcome = true;
-	a->welcome_ms = a->now_ms;
 	transfer_url(a->transfer, json_text(body, "url", ""));
 	set_beat(a, body);
 }
@@ -427,7 +423,6 @@ static void agent_transfers(struct agent *a)
 	struct transfer_result r;
 	while (transfer_next(a->transfer, &r)) {
 		struct slot *s = slot_find(a, r.item.trial, r.item.attempt);
-		a->transfers--;
 		if (r.status != TRANSFER_OK && r.status != TRANSFER_CANCELLED)
 			log_warn("trial %lld: %s: %s", (long long)r.item.trial,
 			         transfer_status_text(r.status), r.error.text);

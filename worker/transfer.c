@@ -17,7 +17,7 @@ enum { THREADS_MAX = 8, BAD_TRIES = 3 };
 
 struct node {
 	struct transfer_result result;
-	bool cancelled;
+	bool cancelled, pausing;
 	struct node *next;
 };
 
@@ -29,6 +29,7 @@ struct transfer {
 	int threads, event_fd;
 	bool ending;
 	char *url;
+	int addresses;                             /* how often the url has changed */
 	struct node *waiting, *running, *finished; /* in the order they came */
 };
 
@@ -134,8 +135,9 @@ static bool is_right_already(const struct transfer_item *item)
 	       strcmp(hex, item->sha256) == 0;
 }
 
-/* Waits; false when the item was cancelled in the meantime. */
-static bool pause_ms(struct transfer *t, const struct node *n, int ms)
+/* Waits, at most until the store is elsewhere; false when the item was cancelled in the meantime.
+ */
+static bool pause_ms(struct transfer *t, struct node *n, int ms)
 {
 	struct timespec until;
 	clock_gettime(CLOCK_MONOTONIC, &until);
@@ -144,8 +146,12 @@ static bool pause_ms(struct transfer *t, const struct node *n, int ms)
 	until.tv_sec += until.tv_nsec / 1000000000L;
 	until.tv_nsec %= 1000000000L;
 	pthread_mutex_lock(&t->lock);
-	while (!n->cancelled && !pthread_cond_timedwait(&t->changed, &t->lock, &until))
+	int addresses = t->addresses;
+	n->pausing = ms > 0;
+	while (!n->cancelled && addresses == t->addresses &&
+	       !pthread_cond_timedwait(&t->changed, &t->lock, &until))
 		;
+	n->pausing = false;
 	bool go_on = !n->cancelled;
 	pthread_mutex_unlock(&t->lock);
 	return go_on;
@@ -255,9 +261,23 @@ struct transfer *transfer_new(const struct transfer_options *o, struct error *e)
 void transfer_url(struct transfer *t, const char *url)
 {
 	pthread_mutex_lock(&t->lock);
-	free(t->url);
-	t->url = xstrdup(url);
+	if (!t->url || strcmp(t->url, url)) {
+		free(t->url);
+		t->url = xstrdup(url);
+		t->addresses++;
+		pthread_cond_broadcast(&t->changed);
+	}
 	pthread_mutex_unlock(&t->lock);
+}
+
+bool transfer_is_stuck(struct transfer *t)
+{
+	bool stuck = false;
+	pthread_mutex_lock(&t->lock);
+	for (struct node *n = t->running; n; n = n->next)
+		stuck = stuck || n->pausing;
+	pthread_mutex_unlock(&t->lock);
+	return stuck;
 }
 
 int transfer_fd(const struct transfer *t)

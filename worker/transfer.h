@@ -45,7 +45,8 @@ struct transfer_options {
 
 struct transfer *transfer_new(const struct transfer_options *o, struct error *e);
 void transfer_url(struct transfer *t, const char *url); /* of the store; may change at any time */
-int transfer_fd(const struct transfer *t);              /* readable when a result waits */
+bool transfer_is_stuck(struct transfer *t); /* one has failed and waits to be tried again */
+int transfer_fd(const struct transfer *t);  /* readable when a result waits */
 
 /* Queues it; strings are copied.  A download whose file is there and has the right digest succeeds
  * at once; it lands under its name only when whole and right. */
