@@ -10,25 +10,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fixture.h"
 #include <cmocka.h>
 
 static char *folder;
 
 static int setup(void **state)
 {
-	const char *root = getenv("TMPDIR");
-
-	folder = xformat("%s/trawl-models-XXXXXX", root ? root : "/tmp");
-	return mkdtemp(folder) ? 0 : -1;
+	folder = scratch_new();
+	return 0;
 }
 
 static int teardown(void **state)
 {
-	struct error e;
-	int result = folder_remove(folder, &e);
-
-	free(folder);
-	return result;
+	scratch_remove(folder);
+	return 0;
 }
 
 static struct model *named(const char *name, int classes, const char *shortcut, enum dtype type)
@@ -197,8 +193,8 @@ static void recording_and_batching_do_not_change_logits(void **state)
 	tensor_free(first);
 }
 
-/* Option A by hand: channels 2 … 5 of 8 are every second pixel, the others zero.  A block whose own
- * branch is silenced (gamma = beta = 0) gives exactly that. */
+/* Option A by hand: channels 2 to 5 of 8 are every second pixel, the others zero.  A block whose
+ * own branch is silenced (gamma = beta = 0) gives exactly that. */
 static void option_a_subsamples_and_pads_on_both_sides(void **state)
 {
 	struct model *a = small_model(SHORTCUT_PAD);

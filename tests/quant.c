@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fixture.h"
 #include <cmocka.h>
 
 static char *folder;
@@ -18,19 +19,14 @@ static const int64_t seed = 11;
 
 static int setup(void **state)
 {
-	const char *root = getenv("TMPDIR");
-
-	folder = xformat("%s/trawl-quant-XXXXXX", root ? root : "/tmp");
-	return mkdtemp(folder) ? 0 : -1;
+	folder = scratch_new();
+	return 0;
 }
 
 static int teardown(void **state)
 {
-	struct error e;
-	int result = folder_remove(folder, &e);
-
-	free(folder);
-	return result;
+	scratch_remove(folder);
+	return 0;
 }
 
 static struct tensor *random_weight(enum dtype type, struct shape s)

@@ -10,29 +10,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fixture.h"
 #include <cmocka.h>
 
 static char *folder, *path;
 
 static int setup(void **state)
 {
-	const char *root = getenv("TMPDIR");
-
-	folder = xformat("%s/trawl-safetensors-XXXXXX", root ? root : "/tmp");
-	if (!mkdtemp(folder))
-		return -1;
+	folder = scratch_new();
 	path = path_join(folder, "x.safetensors");
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	struct error e;
-	int result = folder_remove(folder, &e);
-
+	scratch_remove(folder);
 	free(path);
-	free(folder);
-	return result;
+	return 0;
 }
 
 /* Unlike file_write, does not wait for the disk. */

@@ -13,32 +13,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fixture.h"
 #include <cmocka.h>
 
 static char *folder;
 
 static int setup(void **state)
 {
-	const char *root = getenv("TMPDIR");
-
-	folder = xformat("%s/trawl-trained-XXXXXX", root ? root : "/tmp");
-	return mkdtemp(folder) ? 0 : -1;
+	folder = scratch_new();
+	return 0;
 }
 
 static int teardown(void **state)
 {
-	struct error e;
-	int result = folder_remove(folder, &e);
-
-	free(folder);
-	return result;
-}
-
-static char *data_path(const char *name)
-{
-	const char *root = getenv("TRAWL_DATA");
-
-	return path_join(root ? root : "../shared/data", name);
+	scratch_remove(folder);
+	return 0;
 }
 
 static int unpack(void *context, struct bundle_file *file, struct error *e)
@@ -53,9 +42,8 @@ static int unpack(void *context, struct bundle_file *file, struct error *e)
 	return result;
 }
 
-static struct dataset *cifar10_test(void)
+static struct dataset *cifar10_test(const char *source)
 {
-	char *source = data_path("cifar10-small.tar.xz");
 	struct dataset_request r = {
 	        .name = "cifar10", .source = source, .split = SPLIT_TEST, .cache = folder};
 	struct error e = {{0}};
@@ -63,7 +51,6 @@ static struct dataset *cifar10_test(void)
 
 	if (dataset_open(&r, &d, &e))
 		fail_msg("%s", e.text);
-	free(source);
 	return d;
 }
 
@@ -111,13 +98,13 @@ static double logits_difference(const float *logits, const char *name)
 }
 
 static void check_trained(const char *name, const char *weights, const char *logits_name,
-                          int published)
+                          int published, const char *images)
 {
 	struct model_config c;
 	struct model *m;
 	char *path = path_join(folder, weights);
 	struct error e = {{0}};
-	struct dataset *d = cifar10_test();
+	struct dataset *d = cifar10_test(images);
 	struct accuracy a;
 	float *logits = xcalloc((size_t)d->count * CLASSES, sizeof(*logits));
 	int32_t label[BATCH];
@@ -146,25 +133,24 @@ static void check_trained(const char *name, const char *weights, const char *log
 
 static void trained_networks_reach_their_published_accuracy(void **state)
 {
-	char *weights = data_path("resnet-cifar10-weights.tar"), *images;
+	char *weights = real_data("resnet-cifar10-weights.tar");
+	char *images = real_data("cifar10-small.tar.xz");
 	struct error e = {{0}};
 
-	images = data_path("cifar10-small.tar.xz");
-	if (!file_exists(weights) || !file_exists(images)) {
-		print_message("SKIPPED trained_networks_reach_their_published_accuracy: no %s\n",
-		              weights);
+	if (!weights || !images) {
+		print_message("SKIPPED trained_networks_reach_their_published_accuracy: no data\n");
 		free(weights);
 		free(images);
 		skip();
 	}
 	if (bundle_each(weights, unpack, NULL, &e))
 		fail_msg("%s", e.text);
+	check_trained("resnet20", "resnet20-12fca82f.safetensors",
+	              "resnet20-12fca82f_test_logits_10000x10.f32", 9173, images);
+	check_trained("resnet56", "resnet56-4bfd9763.safetensors",
+	              "resnet56-4bfd9763_test_logits_1000x10.f32", 9339, images);
 	free(weights);
 	free(images);
-	check_trained("resnet20", "resnet20-12fca82f.safetensors",
-	              "resnet20-12fca82f_test_logits_10000x10.f32", 9173);
-	check_trained("resnet56", "resnet56-4bfd9763.safetensors",
-	              "resnet56-4bfd9763_test_logits_1000x10.f32", 9339);
 }
 
 int main(void)

@@ -39,7 +39,7 @@ struct model_row {
 extern const struct model_row model_rows[];
 extern const int model_row_count;
 
-/* Fills the configuration of a named model: resnet20, resnet18, ….  shortcut "A" | "B" | null (the
+/* Fills the configuration of a named model: resnet20, resnet18.  shortcut "A" | "B" | null (the
  * model's own).  Fails on unknown names, saying which there are. */
 int model_config_named(struct model_config *c, const char *name, int classes, const char *shortcut,
                        struct error *e);

@@ -4,6 +4,7 @@
 #include "core/models/model.h"
 #include "core/nn/layer.h"
 
+/* Adds its parameters to what b builds, named and ordered as in public checkpoints. */
 struct resnet;
 struct resnet *resnet_new(const struct model_config *c, struct builder *b);
 void resnet_free(struct resnet *r);

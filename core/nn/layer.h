@@ -24,7 +24,7 @@ struct linear {
 	int weight, bias;
 };
 
-/* Parameters "<prefix>.weight", "<prefix>.bias", buffers "<prefix>.running_mean", "….running_var".
+/* Parameters "<prefix>.weight", "<prefix>.bias", buffers "<prefix>.running_mean", ".running_var".
  */
 struct conv conv_add(struct builder *b, const char *prefix, int in, int out, int kernel,
                      int stride);

@@ -23,6 +23,7 @@ struct safetensors; /* a mapped file */
 struct safetensors *safetensors_open(const char *path, struct error *e);
 void safetensors_close(struct safetensors *f);
 
+/* What the file holds; the names and values live as long as it is open. */
 const char *safetensors_path(const struct safetensors *f);
 int safetensors_count(const struct safetensors *f);
 const struct safetensor *safetensors_item(const struct safetensors *f, int index); /* by offset */

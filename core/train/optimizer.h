@@ -36,6 +36,7 @@ struct optimizer {
 	int64_t steps;                   /* updates made; part of the checkpoint */
 };
 
+/* State of zeros, no steps made.  Fails on an unknown kind.  The parameters stay the caller's. */
 int optimizer_init(struct optimizer *o, const struct optimizer_settings *s,
                    struct parameter_set *parameters, struct error *e);
 void optimizer_release(struct optimizer *o);

@@ -10,9 +10,9 @@ struct schedule {
 	const char *kind;     /* a row of schedule_rules[]: "constant" "step" "cosine" */
 	double rate;          /* the base learning rate */
 	double warmup_epochs; /* rises linearly to rate over the steps of these epochs */
-	double milestone[SCHEDULE_MILESTONES]; /* step: epochs at which the rate is multiplied … */
+	double milestone[SCHEDULE_MILESTONES]; /* step: epochs at which … */
 	int milestone_count;
-	double gamma;      /* … by this: 0.1 */
+	double gamma;      /* … the rate is multiplied by this: 0.1 */
 	double final_rate; /* cosine: where it ends: 0 */
 };
 

@@ -33,6 +33,7 @@ struct golden_kind {
 int classifier_run(struct golden *g, struct error *e);
 int optimizer_run(struct golden *g, struct error *e);
 
+/* Everything is borrowed until golden_release. */
 void golden_init(struct golden *g, const char *name, const cJSON *manifest,
                  const struct safetensors *tensors, const struct precision *precision);
 /* Prints a line per family and per array that is expected but was not computed. */
