@@ -101,16 +101,16 @@ static inline void put_cifar10(const char *folder, const char *name, int first, 
 	free(bytes);
 }
 
-/* The archive of that name below $TRAWL_DATA (default ../shared/data); null when it is not there.
- */
-static inline char *real_data(const char *name)
+/* The archive below $TRAWL_DATA (default ../shared/data) that a law needs; null, and a line that
+ * says so, when it is not there. */
+static inline char *real_data(const char *law, const char *archive)
 {
 	const char *root = getenv("TRAWL_DATA");
-	char *path = xformat("%s/%s", root ? root : "../shared/data", name);
+	char *path = xformat("%s/%s", root ? root : "../shared/data", archive);
 
 	if (file_exists(path))
 		return path;
-	printf("SKIPPED %s: not below %s\n", name, root ? root : "../shared/data");
+	printf("SKIPPED %s: %s is not there\n", law, path);
 	free(path);
 	return NULL;
 }

@@ -61,8 +61,8 @@ static void measure(const char *name, const char *source, const char *cache, enu
 
 int main(void)
 {
-	char *cache = scratch_new(), *cifar = real_data("cifar10-small.tar.xz");
-	char *tiny = real_data("tiny-imagenet-20.tar.xz");
+	char *cache = scratch_new(), *cifar = real_data("bench", "cifar10-small.tar.xz");
+	char *tiny = real_data("bench", "tiny-imagenet-20.tar.xz");
 
 	for (enum split split = 0; split < SPLIT_COUNT; split++) {
 		measure("shapes", NULL, cache, split);
