@@ -133,8 +133,8 @@ static void check_trained(const char *name, const char *weights, const char *log
 
 static void trained_networks_reach_their_published_accuracy(void **state)
 {
-	char *weights = real_data("resnet-cifar10-weights.tar");
-	char *images = real_data("cifar10-small.tar.xz");
+	char *weights = real_data(__func__, "resnet-cifar10-weights.tar");
+	char *images = real_data(__func__, "cifar10-small.tar.xz");
 	struct error e = {{0}};
 
 	if (!weights || !images) {
