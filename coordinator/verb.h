@@ -35,6 +35,7 @@ struct verb {
 	const char *detail;                                   /* further help, may be null */
 };
 
+/* One per row: 0, or -1 with a message. */
 int verb_run(const struct options *o, struct error *e);
 int verb_serve(const struct options *o, struct error *e);
 int verb_launch(const struct options *o, struct error *e);

@@ -4,6 +4,7 @@
 #include "core/base/error.h"
 #include <cjson/cJSON.h>
 
+/* JSON Schema, draft 2020-12; the caller's to delete. */
 cJSON *trial_json_schema(void);
 cJSON *sweep_json_schema(void);
 

@@ -235,6 +235,7 @@ static size_t receive_frames(void *socket, zmq_msg_t *parts, size_t limit)
 	int more = 1;
 
 	while (more) {
+		/* cppcheck-suppress uninitvar */
 		zmq_msg_t extra, *part = count < limit ? &parts[count] : &extra;
 		zmq_msg_init(part);
 		while (zmq_msg_recv(part, socket, ZMQ_DONTWAIT) < 0)

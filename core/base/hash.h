@@ -12,6 +12,7 @@ struct hash *hash_new(const char *algorithm); /* "sha256" | "md5" */
 void hash_add(struct hash *h, const void *bytes, size_t length);
 void hash_end(struct hash *h, char *hex); /* writes lower-case hex, frees h */
 
+/* In one go, as lower-case hex. */
 void sha256_hex(const void *bytes, size_t length, char hex[SHA256_HEX]);
 int sha256_file(const char *path, char hex[SHA256_HEX], struct error *e);
 int md5_file(const char *path, char hex[MD5_HEX], struct error *e);

@@ -11,9 +11,11 @@ struct random_stream {
 	uint32_t key[2], upper[2]; /* Philox's key, and the upper half of its counter */
 };
 
+/* The stream of what has this seed, purpose and owner. */
 struct random_stream random_stream(int64_t seed, const char *purpose, uint64_t a, uint64_t b);
 uint64_t random_name(const char *name); /* a name as a number (FNV-1a) */
 
+/* Element by element, in any order. */
 uint64_t random_bits(const struct random_stream *s, uint64_t element);
 double random_uniform(const struct random_stream *s, uint64_t element); /* [0, 1), 53 bits */
 double random_normal(const struct random_stream *s, uint64_t element);  /* Box-Muller */

@@ -9,6 +9,7 @@ struct text {
 	size_t length, capacity;
 };
 
+/* Appends. */
 void text_add(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_add_bytes(struct text *t, const void *bytes, size_t length);
 void text_clear(struct text *t); /* empty, keeps the memory */

@@ -7,6 +7,7 @@
 #define TENSOR_OP_H
 #include "core/tensor/tape.h"
 
+/* elementwise */
 struct tensor *op_fill(struct tape *t, enum dtype type, struct shape s, double value);
 struct tensor *op_add(struct tape *t, struct tensor *a, struct tensor *b);
 struct tensor *op_sub(struct tape *t, struct tensor *a, struct tensor *b);
@@ -68,6 +69,7 @@ void op_batch_norm_grad(struct tape *t, struct tensor *g, struct tensor *x, stru
 struct tensor *op_channel_affine(struct tape *t, struct tensor *x, struct tensor *a,
                                  struct tensor *b, bool relu);
 
+/* classification; softmax over the last dimension */
 struct tensor *op_softmax(struct tape *t, struct tensor *x);
 struct tensor *op_softmax_grad(struct tape *t, struct tensor *g, struct tensor *p);
 struct tensor *op_cross_entropy(struct tape *t, struct tensor *logits, struct tensor *label);

@@ -17,6 +17,7 @@ struct shape {
 	((struct shape){sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), {__VA_ARGS__}})
 #define SCALAR ((struct shape){0})
 
+/* Elements of a shape, equality, bytes of one element. */
 int64_t shape_count(struct shape s);
 bool shape_equal(struct shape a, struct shape b);
 size_t dtype_bytes(enum dtype type);

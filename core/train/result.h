@@ -23,6 +23,7 @@ struct result {
 void result_init(struct result *r);
 void result_release(struct result *r);
 
+/* Each adds one: a metric at a step, a final figure, a figure of a category, of a layer. */
 void result_row(struct result *r, const char *name, int64_t step, int64_t epoch, double value);
 void result_figure(struct result *r, const char *metric, double value);
 void result_category(struct result *r, int category, const char *name, const char *metric,

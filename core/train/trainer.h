@@ -113,6 +113,7 @@ enum outcome trainer_init(struct trainer *t, const cJSON *trial, const struct tr
                           const struct parallel *p, struct error *e);
 void trainer_release(struct trainer *t);
 
+/* The last batch of an epoch may be partial; it counts. */
 int64_t trainer_steps_per_epoch(const struct trainer *t);
 const struct quantization *trainer_quantization(const struct trainer *t); /* null: none */
 

@@ -3,6 +3,7 @@
 #define ONEDNN_ENGINE_H
 #include <oneapi/dnnl/dnnl.h>
 
+/* The one CPU engine of this process, and its stream. */
 dnnl_engine_t onednn_engine(void);
 dnnl_stream_t onednn_stream(void);
 
