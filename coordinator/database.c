@@ -1,7 +1,9 @@
 /* The database as the verbs see it: a file, or a coordinator at the other end of a socket. */
 #include "coordinator/database.h"
 #include "coordinator/client.h"
+#include "coordinator/explain.h"
 #include "coordinator/local.h"
+#include "coordinator/store.h"
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
@@ -90,6 +92,21 @@ int database_query(struct database *d, const char *sql, const char *const bind[]
 {
 	return d->file ? query_run(d->file, sql, bind, count, limits, out, e)
 	               : query_there(d->client, sql, bind, count, limits, out, e);
+}
+
+cJSON *database_explain(struct database *d, int64_t trial, struct error *e)
+{
+	struct store s;
+	cJSON *result = NULL;
+	if (d->client) {
+		cJSON *args = cJSON_CreateObject();
+		cJSON_AddNumberToObject(args, "trial", (double)trial);
+		client_ask(d->client, "explain", args, ANSWER_MS, &result, e);
+	} else if (!store_open_reader(&s, d->where, e)) {
+		result = explain_json(&s.db, clock_wall_ms(), trial, e);
+		store_close(&s);
+	}
+	return result;
 }
 
 /* ---- who owns the file ---- */

@@ -21,6 +21,10 @@ const char *database_name(const struct database *d);
 int database_query(struct database *d, const char *sql, const char *const bind[], int count,
                    struct query_limits limits, struct rows *out, struct error *e);
 
+/* {"trial", "reason", "moves"}: why a trial does not run or how it ended, and all that happened to
+ * it, as text; the caller's to delete.  Null on failure. */
+cJSON *database_explain(struct database *d, int64_t trial, struct error *e);
+
 /* A change: sent to the coordinator that owns the database; when none runs on the file, made here
  * in one turn.  Takes ownership of args.  Returns the answer's result (the caller's; maybe an empty
  * object); null on failure. */

@@ -189,3 +189,19 @@ void explain_history(struct sql *db, int64_t trial, struct text *out)
 		         why ? why : "");
 	}
 }
+
+cJSON *explain_json(struct sql *db, int64_t now_ms, int64_t trial, struct error *e)
+{
+	struct text reason = {0}, moves = {0};
+	cJSON *json = NULL;
+	if (!explain_reason(db, now_ms, trial, &reason, e)) {
+		explain_history(db, trial, &moves);
+		json = cJSON_CreateObject();
+		cJSON_AddNumberToObject(json, "trial", (double)trial);
+		cJSON_AddStringToObject(json, "reason", reason.data ? reason.data : "");
+		cJSON_AddStringToObject(json, "moves", moves.data ? moves.data : "");
+	}
+	text_release(&reason);
+	text_release(&moves);
+	return json;
+}

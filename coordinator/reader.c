@@ -1,6 +1,8 @@
 /* Queries of remote clients: answered by a thread with a read-only connection of its own. */
 #include "coordinator/reader.h"
+#include "coordinator/explain.h"
 #include "coordinator/query.h"
+#include "core/base/clock.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include <pthread.h>
@@ -15,6 +17,7 @@ struct reader {
 	pthread_t thread;
 	void *socket, *theirs; /* both ends of a PAIR */
 	sqlite3 *db;
+	struct sql sql; /* the same connection, for explain */
 };
 
 static int64_t limited(int64_t asked, int64_t most)
@@ -22,30 +25,58 @@ static int64_t limited(int64_t asked, int64_t most)
 	return asked <= 0 || asked > most ? most : asked;
 }
 
-/* The answer's body, or a refusal. */
-static cJSON *answer(struct reader *r, const cJSON *request)
+static cJSON *answer_query(struct reader *r, const cJSON *args, struct error *e)
 {
-	const cJSON *args = json_at(request, "args"), *item;
 	const char *bind[BINDS_MOST];
 	struct query_limits limits = {limited(json_int(args, "rows", 0), ROWS_MOST),
 	                              limited(json_int(args, "seconds", 0), SECONDS_MOST)};
-	struct error e = {""};
+	const cJSON *item;
 	struct rows rows;
 	int count = 0;
 	cJSON_ArrayForEach (item, json_at(args, "bind")) {
 		if (count < BINDS_MOST && cJSON_IsString(item))
 			bind[count++] = item->valuestring;
 	}
+	if (query_run(r->db, json_text(args, "sql", ""), bind, count, limits, &rows, e))
+		return NULL;
+	cJSON *result = rows_to_json(&rows);
+	rows_release(&rows);
+	return result;
+}
+
+static cJSON *answer_explain(struct reader *r, const cJSON *args, struct error *e)
+{
+	return explain_json(&r->sql, clock_wall_ms(), json_int(args, "trial", 0), e);
+}
+
+/* The requests that only read. */
+static const struct {
+	const char *verb;
+	cJSON *(*answer)(struct reader *r, const cJSON *args, struct error *e);
+} verbs[] = {{"query", answer_query}, {"explain", answer_explain}};
+enum { VERBS = sizeof verbs / sizeof *verbs };
+
+static int find(const cJSON *request)
+{
+	const char *verb = json_text(request, "verb", "");
+	int i = 0;
+	while (i < VERBS && strcmp(verbs[i].verb, verb))
+		i++;
+	return i;
+}
+
+/* The answer's body, or a refusal. */
+static cJSON *answer(struct reader *r, const cJSON *request)
+{
+	struct error e = {""};
 	cJSON *body = cJSON_CreateObject();
+	cJSON *result = verbs[find(request)].answer(r, json_at(request, "args"), &e);
 	cJSON_AddNumberToObject(body, "id", (double)json_int(request, "id", 0));
-	if (query_run(r->db, json_text(args, "sql", ""), bind, count, limits, &rows, &e)) {
-		cJSON_AddFalseToObject(body, "ok");
+	cJSON_AddBoolToObject(body, "ok", result != NULL);
+	if (result)
+		cJSON_AddItemToObject(body, "result", result);
+	else
 		cJSON_AddStringToObject(body, "text", e.text);
-	} else {
-		cJSON_AddTrueToObject(body, "ok");
-		cJSON_AddItemToObject(body, "result", rows_to_json(&rows));
-		rows_release(&rows);
-	}
 	return body;
 }
 
@@ -96,6 +127,7 @@ struct reader *reader_start(void *zmq, const char *database, struct error *e)
 		free(r);
 		return NULL;
 	}
+	sql_init(&r->sql, r->db);
 	r->socket = pair(zmq, true);
 	r->theirs = pair(zmq, false);
 	pthread_create(&r->thread, NULL, serve_queries, r);
@@ -111,13 +143,13 @@ void reader_stop(struct reader *r)
 	pthread_join(r->thread, NULL);
 	zmq_close(r->socket);
 	zmq_close(r->theirs);
-	sqlite3_close(r->db);
+	sql_release(&r->sql);
 	free(r);
 }
 
 bool reader_take(struct reader *r, const struct message *m)
 {
-	if (m->kind != WIRE_REQUEST || strcmp(json_text(m->body, "verb", ""), "query"))
+	if (m->kind != WIRE_REQUEST || find(m->body) == VERBS)
 		return false;
 	char *body = cJSON_PrintUnformatted(m->body);
 	zmq_send(r->socket, m->route, m->route_bytes, ZMQ_SNDMORE);

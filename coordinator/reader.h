@@ -12,7 +12,7 @@ struct reader;
 struct reader *reader_start(void *zmq, const char *database, struct error *e);
 void reader_stop(struct reader *r); /* null is fine */
 
-/* Whether a message is a query; then it was handed over. */
+/* Whether a message is a request that only reads; then it was handed over. */
 bool reader_take(struct reader *r, const struct message *m);
 
 /* The socket on which answers arrive, ready to be sent on as they are; poll it. */

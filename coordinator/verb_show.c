@@ -169,107 +169,22 @@ int verb_logs(const struct options *o, struct error *e)
 
 /* ---- explain ---- */
 
-static int print_query(const struct options *o, struct database *d, const char *title,
-                       const char *id, const char *sql, struct error *e)
-{
-	struct rows r;
-	if (verb_query(d, &r, e, sql, 1, &id))
-		return -1;
-	if (r.count) {
-		printf("%s", title);
-		verb_print(o, &r, NULL);
-	}
-	rows_release(&r);
-	return 0;
-}
-
-/* One line that answers the question, by state. */
-static const struct part reasons[] = {
-        {"waiting",
-         "select 'it waits for trial ' || group_concat(i.input || ' (' || p.state || ')', ', ')"
-         " from trial_input i join trial p on p.id = i.input where i.trial = ?1"
-         " and p.state <> 'done'"},
-        {"ready",
-         "select case"
-         " when not exists (select 1 from study_trial st join study s on s.id = st.study where"
-         "  st.trial = t.id and s.state = 'active' and st.wanted) then"
-         "  'no active study wants it: `trawl resume STUDY`'"
-         " when not exists (select 1 from worker where state = 'up') then"
-         "  'no worker is connected: `trawl-worker --connect …` starts one'"
-         " when t.not_before_ms > cast(strftime('%s', 'now') as integer) * 1000 then"
-         "  'it failed and is tried again at ' || datetime(t.not_before_ms / 1000, 'unixepoch') || "
-         "' UTC'"
-         " when not exists (select 1 from worker w where w.state = 'up' and w.ranks >= k.ranks) "
-         "then"
-         "  'no worker has the ' || k.ranks || ' ranks that it asks for'"
-         " when not exists (select 1 from worker w where w.state = 'up' and w.memory_mb >= "
-         "k.memory_mb)"
-         "  then 'no worker has the ' || k.memory_mb || ' MB of memory that it asks for'"
-         " when k.data_digest <> '' and not exists (select 1 from worker w, "
-         "json_each(w.data) j"
-         "  where w.state = 'up' and json_extract(j.value, '$.digest') = k.data_digest) then"
-         "  'no worker has its data set (digest ' || substr(k.data_digest, 1, 12) || '…): start "
-         "one with --data'"
-         " when not exists (select 1 from worker w where w.state = 'up' and not exists (select 1 "
-         "from"
-         "  refusal f where f.trial = t.id and f.worker = w.id)) then"
-         "  'every worker has refused it'"
-         " else 'all fitting workers are busy' end from trial t join ask k on k.id = t.ask where "
-         "t.id = ?1"},
-        {"leased",
-         "select 'it runs on ' || w.name || ', attempt ' || t.attempt || ', '"
-         " || coalesce(a.phase, 'starting') || ', step ' || a.step || ' of ' || coalesce(a.steps, "
-         "'?')"
-         " from trial t join worker w on w.id = t.worker join attempt a on a.trial = t.id and"
-         " a.attempt = t.attempt where t.id = ?1"},
-        {"skipped",
-         "select 'it starts from trial ' || group_concat(i.input, ', ') || ', which ended as '"
-         " || group_concat(p.state, ', ') || '; `trawl retry` that one' from trial_input i"
-         " join trial p on p.id = i.input where i.trial = ?1 and p.state <> 'done'"},
-        {"done", "select 'it is done, in ' || attempt || ' attempt(s)' from trial where id = ?1"},
-};
-
 int verb_explain(const struct options *o, struct error *e)
 {
-	struct database *d;
-	struct rows r = {0};
-	char id[24];
-	int rc = open_trial(o, &d, id, e);
-	const char *bind[] = {id};
-	rc = rc ? rc : verb_query(d, &r, e, "select state, why from trial where id = ?1", 1, bind);
-	if (rc)
-		goto out;
-	printf("trial %s is %s", id, rows_text(&r, 0, "state"));
-	for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
-		struct rows why;
-		if (strcmp(reasons[i].key, rows_text(&r, 0, "state")))
-			continue;
-		rc = verb_query(d, &why, e, reasons[i].sql, 1, bind);
-		if (rc)
-			goto out;
-		if (why.count && why.cell->text)
-			printf(": %s", why.cell->text);
-		rows_release(&why);
+	struct database *d = verb_database(o, e);
+	cJSON *json = NULL;
+	int64_t trial;
+	if (d && !verb_find_trial(d, o->word[0], &trial, e))
+		json = database_explain(d, trial, e);
+	if (json && option_given(o, "--json")) {
+		char *s = json_print(json, true);
+		puts(s);
+		free(s);
+	} else if (json) {
+		printf("%s\n\nmoves\n%s", json_text(json, "reason", ""),
+		       json_text(json, "moves", ""));
 	}
-	printf("\n");
-	if (*rows_text(&r, 0, "why"))
-		printf("last error: %s\n", rows_text(&r, 0, "why"));
-	rc = print_query(
-	        o, d, "\nmoves\n", id,
-	        "select datetime(h.at_ms / 1000, 'unixepoch') utc, h.event, h.before, h.after,"
-	        " h.attempt, w.name worker, h.why from history h left join worker w on"
-	        " w.id = h.worker where h.trial = ?1 order by h.seq",
-	        e);
-	if (!rc)
-		rc = print_query(
-		        o, d, "\nlast lines of its log\n", id,
-		        "select replace(substr(log, -1500), char(10), ' | ') log from attempt"
-		        " where trial = ?1 and outcome is not null and outcome not in ('done', "
-		        "'yield')"
-		        " order by attempt desc limit 1",
-		        e);
-out:
-	rows_release(&r);
+	cJSON_Delete(json);
 	database_close(d);
-	return rc;
+	return json ? 0 : -1;
 }
