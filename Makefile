@@ -60,7 +60,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.c.o $(call lib,coordinator) $(call lib,worker
 
 # ---- the two commands ----
 .PHONY: quickstart check check-all bench
-CHECK   := tidy $(filter-out sim golden,$(TESTS)) golden sim $(patsubst tests/%.sh,%,$(wildcard tests/*.sh))
+CHECK   := tidy $(filter-out sim golden trained,$(TESTS)) golden sim $(patsubst tests/%.sh,%,$(wildcard tests/*.sh))
 SANITIZED := base spec source fetch tape safetensors coordinator verbs
 LONG    := $(patsubst tests/long/%.sh,long/%,$(wildcard tests/long/*.sh))
 
@@ -77,7 +77,8 @@ check-all:
 	@$(MAKE) --no-print-directory -j$$(nproc) build tests
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/asan build tests \
 		OPT="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined"
-	@TRAWL_SIM_SEEDS=2000 tests/run $(BUILD) $(CHECK) $(addprefix asan/,$(SANITIZED)) $(LONG)
+	@TRAWL_SIM_SEEDS=2000 tests/run $(BUILD) $(CHECK) \
+		$(addprefix asan/,$(SANITIZED)) trained $(LONG)
 bench:
 	@$(MAKE) --no-print-directory -j$$(nproc) build tests
 	@tests/bench/run $(BUILD)

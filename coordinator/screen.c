@@ -18,8 +18,8 @@ static const char study_sql[] =
         " where (?1 = '' and s.state <> 'cancelled') or s.name = ?1 group by s.id order by s.id";
 
 static const char trial_sql[] =
-        "select t.id, t.state, st.role, st.assignment, t.attempt, a.step, a.steps, a.epoch, "
-        "a.epochs,"
+        "select t.id, t.state, st.role, st.assignment, t.attempt, a.step, a.steps,"
+        " iif(t.state = 'done', a.epochs, a.epoch) epoch, a.epochs,"
         " a.images_per_second rate, a.loss, a.phase, a.from_step, a.started_ms, t.ended_ms, t.why,"
         " t.started_ms first_ms, coalesce((select value from result r where r.trial = t.id"
         "  and r.metric = 'accuracy'), a.accuracy) accuracy, w.name worker from study s"

@@ -60,8 +60,8 @@ int verb_workers(const struct options *o, struct error *e)
 static const char trials_sql[] =
         "select t.id trial, s.name study, case st.role when 'parent' then 'parent' else st.number "
         "end number,"
-        " t.state, t.attempt, trim(replace(st.assignment, '\"', ''), '{}') swept, a.epoch || '/' "
-        "|| a.epochs epoch,"
+        " t.state, t.attempt, trim(replace(st.assignment, '\"', ''), '{}') swept,"
+        " iif(t.state = 'done', a.epochs, a.epoch) || '/' || a.epochs epoch,"
         " coalesce((select value from result r where r.trial = t.id and r.metric = 'accuracy'),"
         "  a.accuracy) accuracy, t.why"
         " from study_trial st join study s on s.id = st.study join trial t on t.id = st.trial"
