@@ -15,7 +15,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { ANSWER_MS = 30000, HELD_MS = 10000, HELD_POLL_US = 50000 };
+enum { THERE_MS = 5000, ANSWER_MS = 30000, HELD_MS = 10000, HELD_POLL_US = 50000 };
 
 struct database {
 	char *where;
@@ -34,6 +34,16 @@ char *database_beside(const char *path, const char *what)
 	return xformat("%s.%s", path, what);
 }
 
+/* Whether a coordinator answers, before anything is asked that may take long. */
+static bool is_there(struct client *c, struct error *e)
+{
+	cJSON *args = cJSON_CreateObject(), *result;
+	cJSON_AddStringToObject(args, "sql", "select 1");
+	int rc = client_ask(c, "query", args, THERE_MS, &result, e);
+	cJSON_Delete(result);
+	return !rc;
+}
+
 struct database *database_open(const char *where, bool create, struct error *e)
 {
 	struct database *d = xcalloc(1, sizeof *d);
@@ -41,6 +51,10 @@ struct database *database_open(const char *where, bool create, struct error *e)
 	d->where = xstrdup(path);
 	if (strstr(path, "://")) {
 		d->client = client_open(path, e);
+		if (d->client && !is_there(d->client, e)) {
+			client_close(d->client);
+			d->client = NULL;
+		}
 	} else if (!file_exists(path) && !create) {
 		error_set(e,
 		          "%s: no such database; `trawl launch` or `trawl run` makes one (--db "

@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# The commands as a person meets them: help everywhere, JSON everywhere, and one clear line for whatever is wrong.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+build=$(realpath "${TRAWL_BUILD:-build}")
+trawl=$build/trawl
+dir=$(mktemp -d "${TMPDIR:-/tmp}/trawl-cli-XXXXXX")
+export XDG_CACHE_HOME=$dir/cache TRAWL_DB=$dir/study.db
+serve=0 good=0 bad=0
+trap '[ $serve != 0 ] && kill $serve 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
+
+law() { # name, then a command that must succeed
+	local name=$1
+	shift
+	if "$@" >"$dir/law.out" 2>&1; then
+		good=$((good + 1))
+		echo "[       OK ] $name"
+	else
+		bad=$((bad + 1))
+		echo "[  FAILED  ] $name"
+		cat "$dir/law.out"
+	fi
+}
+# The command fails and says all of the words, in at most so many lines.
+refuses() { # lines, words separated by |, command …
+	local lines=$1 words=$2 word
+	shift 2
+	timeout 20 "$@" >"$dir/out" 2>&1 && { echo "this was accepted: $*"; return 1; }
+	[ "$(wc -l <"$dir/out")" -le "$lines" ] || { echo "more than $lines lines:"; cat "$dir/out"; return 1; }
+	while [ -n "$words" ]; do
+		word=${words%%|*}
+		[ "$word" = "$words" ] && words="" || words=${words#*|}
+		grep -qF -- "$word" "$dir/out" || { echo "does not say \"$word\":"; cat "$dir/out"; return 1; }
+	done
+}
+says() { # word, command …
+	local word=$1
+	shift
+	timeout 20 "$@" 2>&1 | grep -qF -- "$word"
+}
+json() {
+	timeout 20 "$@" --json >"$dir/json" || return 1
+	sqlite3 :memory: "select json_valid(cast(readfile('$dir/json') as text))" | grep -qx 1
+}
+sweep() { # name, values of weight_bits, epochs
+	cat <<-J
+		{"name": "$1", "trial": {"data": {"name": "shapes", "limit": 64, "test_limit": 32},
+		 "model": {"name": "resnet20", "width": 4}, "start_from": {"change": {"quant": null}},
+		 "quant": {"weight_bits": 8}, "train": {"epochs": $3, "batch": 32}},
+		 "space": {"quant.weight_bits": {"values": $2}}, "objective": [{"metric": "accuracy", "goal": "max"}]}
+	J
+}
+every_verb_has_help() {
+	local verb
+	for verb in $("$trawl" help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
+		says "--help" "$trawl" "$verb" --help || { echo "$verb --help"; return 1; }
+	done
+	says "quant.weight_bits" "$trawl" help trial && says "search.kind" "$trawl" help sweep
+}
+every_reader_speaks_json() {
+	local verb
+	for verb in studies workers status "show 1" "explain 1" "best first" "export first" "sql select(1)"; do
+		json "$trawl" $verb || { echo "$verb --json"; return 1; }
+	done
+}
+is() { # query, answer
+	local got
+	got=$("$trawl" sql --csv "$1" | tail -n +2 | tr -d '\r')
+	[ "$got" = "$2" ] || { echo "$1 gives $got, not $2"; return 1; }
+}
+
+sweep first '[8, 4]' 1 >"$dir/first.json"
+sweep first '[8, 4, 2]' 1 >"$dir/more.json"
+sweep first '[8, 4]' 2 >"$dir/other.json"
+sweep second '[4, 3]' 1 >"$dir/second.json"
+cat >"$dir/mistakes.json" <<'J'
+{"name": "bad", "trial": {"data": {"name": "cifar11"}, "model": {"name": "resnet20"}, "quant": {"weight_bit": 4},
+ "train": {"epochs": "ten", "lr": -1}}, "space": {"quant.weight_bits": {"values": []}}}
+J
+echo '{"name": "x", ' >"$dir/cut.json"
+sed 's/"limit": 64/"limit": 64, "path": "nowhere"/; s/"shapes"/"cifar10"/; s/first/lost/' "$dir/first.json" >"$dir/lost.json"
+
+law every_verb_has_help every_verb_has_help
+law an_unknown_verb_names_the_nearest refuses 1 "did you mean status" "$trawl" stauts
+law a_missing_database_says_what_makes_one refuses 1 "no such database|trawl run" "$trawl" status
+law a_dry_run_makes_no_trials "$trawl" launch --dry-run "$dir/first.json"
+law five_mistakes_are_listed_at_once refuses 9 \
+	"data.name|cifar10|weight_bit: unknown field|weight_bits|train.epochs|train.lr|quant.weight_bits" \
+	"$trawl" launch "$dir/mistakes.json"
+law broken_json_says_where refuses 1 "cut.json|line" "$trawl" launch "$dir/cut.json"
+law a_missing_data_set_says_where_it_was_looked_for refuses 3 "nowhere" "$trawl" launch "$dir/lost.json"
+law a_launch_makes_trials_and_their_parent says "2 trials, 1 parents" "$trawl" launch "$dir/first.json"
+law launching_again_changes_nothing "$trawl" launch "$dir/first.json"
+law there_are_three_trials is "select count(*) from trial" 3
+law more_values_extend_the_study "$trawl" launch "$dir/more.json"
+law there_are_four_trials is "select count(*) from trial" 4
+law another_sweep_of_that_name_is_refused refuses 4 "first|epochs" "$trawl" launch "$dir/other.json"
+law studies_share_equal_trials "$trawl" launch "$dir/second.json"
+law only_one_more_trial_was_made is "select count(*) from trial" 5
+law every_reader_speaks_json every_reader_speaks_json
+law sql_only_reads refuses 1 "only reading" "$trawl" sql "delete from trial"
+law an_unknown_study_names_the_nearest refuses 1 "did you mean first" "$trawl" status frist
+law explain_says_what_is_missing says "No agent" "$trawl" explain first/-1
+
+port=$((21000 + $$ % 10000))
+"$trawl" serve --listen tcp://127.0.0.1:$port >"$dir/serve.log" 2>&1 &
+serve=$!
+for _ in $(seq 100); do grep -q files: "$dir/serve.log" && break; sleep 0.1; done
+law a_second_coordinator_hears_who_holds_it refuses 1 "another coordinator holds it|$serve" "$trawl" serve --listen tcp://127.0.0.1:0
+law a_port_in_use_is_one_line refuses 1 "in use|--listen" "$trawl" serve --db "$dir/b.db" --listen tcp://127.0.0.1:$port
+law reading_works_from_afar says "first" "$trawl" studies --db tcp://127.0.0.1:$port
+law changes_go_to_the_coordinator "$trawl" pause first
+law and_are_there is "select state from study where name = 'first'" paused
+garbage() {
+	head -c 4096 /dev/urandom >/dev/tcp/127.0.0.1/$port
+	says "first" "$trawl" studies --db tcp://127.0.0.1:$port
+}
+law garbage_on_the_socket_changes_nothing garbage
+kill $serve && wait $serve 2>/dev/null
+serve=0
+law nobody_there_is_said_so refuses 1 "no answer|trawl serve" "$trawl" studies --db ipc://"$dir/nobody"
+newer() { sqlite3 "$TRAWL_DB" "pragma user_version = 99" && refuses 1 "schema 99" "$trawl" serve --listen tcp://127.0.0.1:0; }
+law a_newer_schema_is_refused newer
+echo "not a database, but long enough to look like one at first sight" >"$dir/text.db"
+law what_is_no_database_is_refused refuses 1 "text.db" "$trawl" status --db "$dir/text.db"
+echo "$good passed, $bad failed"
+[ $bad = 0 ]
