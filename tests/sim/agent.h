@@ -41,12 +41,22 @@ static void add_rows(cJSON *body, const struct job *j, int64_t upto)
 	}
 }
 
+static bool is_current(struct sim *s, const struct job *j)
+{
+	return sql_get_int(&s->disk.db, 0,
+	                   "select 1 from trial where id = ? and attempt = ? and state = 'leased'",
+	                   j->trial, j->attempt) == 1;
+}
+
 /* All that waits for an answer is said again at every beat. */
 static void repeat(struct sim *s, struct job *j)
 {
 	j->repeats += s->now > QUIET && (j->phase >= FINISHED || j->pending);
 	if (j->repeats > REPEATS_MAX)
 		broken(s, "what is said again and again is acknowledged");
+	j->stale = s->now > QUIET && j->phase <= RUNNING && !is_current(s, j) ? j->stale + 1 : 0;
+	if (j->stale > REPEATS_MAX / 2)
+		broken(s, "what nobody needs is stopped");
 }
 
 static void send_metrics(struct sim *s, int i, struct job *j)
@@ -284,13 +294,6 @@ static void job_begin(struct sim *s, int i, const cJSON *hold)
 		broken(s, "an attempt is given to one agent only");
 	*owner = a->serial;
 	job_timer(s, i, j, START, 50 + chance_of(s, 200));
-}
-
-static bool is_current(struct sim *s, const struct job *j)
-{
-	return sql_get_int(&s->disk.db, 0,
-	                   "select 1 from trial where id = ? and attempt = ? and state = 'leased'",
-	                   j->trial, j->attempt) == 1;
 }
 
 /* The bytes that a job begins with, or null: they were damaged, or nobody needs them any more. */

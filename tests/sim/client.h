@@ -28,17 +28,17 @@ static void client_plan(struct sim *s)
 	int64_t at = 0;
 
 	ask(s, 10, "launch", sweep("a", bits, "quant.weight_bits", "[2,4,8]"));
-	ask(s, 100 + chance_of(s, 3000), "launch", sweep("c", seeds, "train.seed", "[1,2]"));
-	ask(s, 2000 + chance_of(s, 5000), "launch", sweep("b", bits, "quant.weight_bits", "[4,3]"));
-	at = 4000 + chance_of(s, 5000);
+	ask(s, 100 + chance_of(s, 2500), "launch", sweep("c", seeds, "train.seed", "[1,2]"));
+	ask(s, 1500 + chance_of(s, 4000), "launch", sweep("b", bits, "quant.weight_bits", "[4,3]"));
+	at = 3000 + chance_of(s, 4000);
 	ask(s, at, "pause",
 	    xformat("{\"study\":\"a\",\"now\":%s}", s->seed % 2 ? "true" : "false"));
 	ask(s, at + 1000 + chance_of(s, 3000), "resume", xstrdup("{\"study\":\"a\"}"));
-	ask(s, 9000 + chance_of(s, 6000), "cancel", xstrdup("{\"study\":\"c\"}"));
-	ask(s, 12000 + chance_of(s, 6000), "launch",
+	ask(s, 7000 + chance_of(s, 5000), "cancel", xstrdup("{\"study\":\"c\"}"));
+	ask(s, 9500 + chance_of(s, 5000), "launch",
 	    sweep("a", bits, "quant.weight_bits", "[2,4,8,5,6]"));
 	if (s->seed % 3)
-		ask(s, 19000 + chance_of(s, 4000), "launch",
+		ask(s, 15000 + chance_of(s, 3000), "launch",
 		    sweep("c", seeds, "train.seed", "[1,2]"));
 	ask(s, FAULTS_END + 100, "resume", xstrdup("{\"study\":\"a\"}"));
 	ask(s, FAULTS_END + 200, "retry", xstrdup("{\"study\":\"a\"}"));

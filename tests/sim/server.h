@@ -221,7 +221,7 @@ static void server_turn(struct sim *s)
 
 static void on_turn(struct sim *s)
 {
-	int64_t next = s->inbox_count > TURN_MESSAGES ? 5 : 20 + chance_of(s, 120);
+	int64_t next = s->inbox_count > TURN_MESSAGES ? 5 : 30 + chance_of(s, 200);
 
 	post(s, (struct event){.kind = TURN, .at = s->now + next});
 	if (!s->up && (!faults(s) || chance_of(s, 12) == 0)) {

@@ -24,7 +24,7 @@ enum {
 	LEASE_MS = 4000,
 	BEAT_MS = 500,
 	DELAY_MS = 1500,                             /* the slowest message */
-	FAULTS_END = 25000,                          /* from here on nothing fails */
+	FAULTS_END = 20000,                          /* from here on nothing fails */
 	QUIET = FAULTS_END + DELAY_MS + 4 * BEAT_MS, /* from here on nothing is lost or repeated */
 	END = FAULTS_END + 90000                     /* by then all must be done */
 };
@@ -75,6 +75,7 @@ struct job {
 	char resume[SHA256_HEX], input[SHA256_HEX], identity[SHA256_HEX];
 	int64_t slots, memory_mb;
 	int repeats; /* sends of what is pending, since the faults ended */
+	int stale;   /* beats for which it has run though it holds no lease */
 };
 
 struct agent {
