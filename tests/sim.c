@@ -32,7 +32,7 @@ static void jump(struct sim *s)
 
 static void chaos_on_server(struct sim *s)
 {
-	switch (chance_of(s, 5)) {
+	switch (chance_of(s, 6)) {
 	case 0:
 		if (s->up)
 			server_die(s, "between turns");
@@ -40,7 +40,8 @@ static void chaos_on_server(struct sim *s)
 	case 1: jump(s); break;
 	case 2: s->stalled_until = s->now + chance_of(s, 2 * LEASE_MS); break;
 	case 3: s->full_until = s->now + chance_of(s, 3000); break;
-	case 4:
+	case 4: s->slow_until = s->now + chance_of(s, 2 * LEASE_MS); break;
+	case 5:
 		if (chance(s, s->corrupt))
 			corrupt_something(s);
 		break;
@@ -53,7 +54,11 @@ static void on_chaos(struct sim *s)
 	struct agent *a = &s->agents[i];
 
 	post(s, (struct event){.kind = CHAOS, .at = s->now + 300 + chance_of(s, 1200)});
-	if (a->up && chance(s, 4 * s->crash)) {
+	if (a->up && chance(s, 2 * s->crash)) {
+		a->cut_until = s->now + chance_of(s, 2 * LEASE_MS);
+		note(s, "%s is cut off until %" PRId64, a->name, a->cut_until);
+	}
+	if (a->up && chance(s, 3 * s->crash)) {
 		note(s, "%s dies", a->name);
 		a->up = false;
 	}

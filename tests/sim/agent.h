@@ -13,6 +13,8 @@ static void say(struct sim *s, int i, enum wire_kind kind, cJSON *body)
 
 	cJSON_AddStringToObject(body, "agent", name);
 	network(s, (struct event){.kind = TO_COORDINATOR,
+	                          .who = i,
+	                          .serial = s->agents[i].serial,
 	                          .message = message_make(kind, name, strlen(name), body)});
 }
 
@@ -132,7 +134,7 @@ static void upload(struct sim *s, int i, const struct job *j, const char *sha256
 	memcpy(e.sha256, sha256, SHA256_HEX);
 	memcpy(e.token, j->token, SHA256_HEX);
 	e.at = s->now + 20 + chance_of(s, 200) + (chance(s, s->slow) ? chance_of(s, DELAY_MS) : 0);
-	if (!chance(s, s->drop))
+	if (!chance(s, s->drop) && !(faults(s) && s->agents[i].cut_until > s->now))
 		post(s, e);
 }
 
@@ -368,7 +370,7 @@ static void job_step(struct sim *s, int i, struct job *j)
 		j->yields = true;
 		job_checkpoint(s, i, j);
 	} else {
-		if (chance_of(s, 3))
+		if (chance_of(s, 2))
 			job_checkpoint(s, i, j);
 		else if (!j->pending)
 			send_metrics(s, i, j);

@@ -7,7 +7,7 @@
 static const char bits[] =
         "\"trial\":{\"data\":{\"name\":\"shapes\"},\"model\":{\"name\":\"resnet20\"},"
         "\"checkpoint\":{\"keep\":1},\"start_from\":{\"change\":{\"quant\":null,\"train\":{"
-        "\"epochs\":3}}},\"train\":{\"epochs\":4}}";
+        "\"epochs\":5}}},\"train\":{\"epochs\":6}}";
 static const char seeds[] =
         "\"trial\":{\"data\":{\"name\":\"cifar10\"},\"model\":{\"name\":\"resnet20\"},"
         "\"train\":{\"epochs\":5,\"shards\":2}},\"resources\":{\"ranks\":2}";

@@ -142,7 +142,7 @@ static const struct {
          "(select 1 from trial_input i join trial p on p.id = i.input where i.trial = t.id and "
          "p.state <> 'done')"},
         {"a lease does not outlast a new one",
-         "select count(*) from trial where state = 'leased' and lease_until_ms > ?2 + 4000"},
+         "select count(*) from trial where state = 'leased' and lease_until_ms > ?2 + 6000"},
         {"a trial fails only after its limit of errors or losses",
          "select count(*) from trial t where state = 'failed' and errors < (t.spec ->> "
          "'$.retry.limit') and losses < 5"},
@@ -153,6 +153,11 @@ static const struct {
         {"a study's trials are numbered without a gap",
          "select count(*) from study s where trials <> (select count(*) from study_trial st where "
          "st.study = s.id and role = 'trial') or trials > total"},
+        {"the newest checkpoint of a trial that may go on is kept",
+         "select count(*) from trial t join artifact a on a.trial = t.id and a.name = 'checkpoint' "
+         "where t.state <> 'done' and a.state = 'collected' and not exists (select 1 from artifact "
+         "n "
+         "where n.trial = t.id and n.name = 'checkpoint' and n.step > a.step)"},
         {"a done trial's input for others is never collected",
          "select count(*) from artifact where final and state = 'collected'"},
 };

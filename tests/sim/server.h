@@ -16,12 +16,12 @@ static int data_of(void *context, const char *name, const char *path, char diges
 	return 0;
 }
 
-/* The commit fails when the process is to die before it. */
+/* The commit fails when the process is to die before it, or the disk does. */
 static int on_commit(void *context)
 {
 	struct sim *s = context;
 
-	return s->crash_at_commit ? COMMIT_FAILS : 0;
+	return s->crash_at_commit || s->fail_at_commit ? COMMIT_FAILS : 0;
 }
 
 static void server_boot(struct sim *s)
@@ -199,6 +199,7 @@ static void server_turn(struct sim *s)
 	if (s->full_until)
 		disk_full(s);
 	s->crash_at_commit = chance(s, s->crash);
+	s->fail_at_commit = chance(s, s->crash);
 	int status = turn_run(&s->coordinator, &in, &out, &e);
 	if (s->crash_at_commit) {
 		server_die(s, "before it commits");
@@ -221,7 +222,10 @@ static void server_turn(struct sim *s)
 
 static void on_turn(struct sim *s)
 {
-	int64_t next = s->inbox_count > TURN_MESSAGES ? 5 : 30 + chance_of(s, 200);
+	bool slow = faults(s) && s->now < s->slow_until;
+	int64_t next = slow                             ? 400 + chance_of(s, 800)
+	               : s->inbox_count > TURN_MESSAGES ? 5
+	                                                : 30 + chance_of(s, 200);
 
 	post(s, (struct event){.kind = TURN, .at = s->now + next});
 	if (!s->up && (!faults(s) || chance_of(s, 12) == 0)) {

@@ -21,7 +21,7 @@ enum {
 	BLOBS_MAX = 512,
 	REQUESTS = 16,
 	STEPS_MAX = 16,
-	LEASE_MS = 4000,
+	LEASE_MS = 6000,
 	BEAT_MS = 500,
 	DELAY_MS = 1500,                             /* the slowest message */
 	FAULTS_END = 20000,                          /* from here on nothing fails */
@@ -80,6 +80,7 @@ struct job {
 
 struct agent {
 	bool up, welcome;
+	int64_t cut_until; /* no message comes through */
 	char name[32];
 	int64_t serial, seq, ranks;
 	const char *numerics;
@@ -115,8 +116,8 @@ struct sim {
 	int inbox_count;
 	char deleted[64][SHA256_HEX];
 	int deleted_count;
-	int64_t stalled_until, full_until;
-	bool crash_at_commit;
+	int64_t stalled_until, slow_until, full_until;
+	bool crash_at_commit, fail_at_commit;
 
 	int64_t checked; /* history rows that the laws have seen */
 	int64_t changes;
@@ -218,17 +219,19 @@ static inline struct message message_copy(const struct message *m)
 /* The network: drops, delays, reorders, says things twice. */
 static inline void network(struct sim *s, struct event e)
 {
+	bool agent = e.kind == TO_AGENT || (e.kind == TO_COORDINATOR && e.serial);
+	bool cut = agent && faults(s) && s->agents[e.who].cut_until > s->now;
 	int64_t delay =
 	        1 + chance_of(s, 30) + (chance(s, s->slow) ? chance_of(s, DELAY_MS / 2) : 0);
 
 	e.at = s->now + delay;
-	if (chance(s, s->duplicate)) {
+	if (!cut && chance(s, s->duplicate)) {
 		struct event twin = e;
 		twin.message = message_copy(&e.message);
 		twin.at += 1 + chance_of(s, DELAY_MS / 2);
 		post(s, twin);
 	}
-	if (chance(s, s->drop)) {
+	if (cut || chance(s, s->drop)) {
 		note(s, "dropped %s", e.message.body ? wire_name(e.message.kind) : "bytes");
 		message_release(&e.message);
 		return;
