@@ -2,6 +2,7 @@
 #include "coordinator/artifact.h"
 #include "coordinator/study.h"
 #include "coordinator/turn.h"
+#include "coordinator/view.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "schemas/trial_spec.h"
@@ -252,6 +253,7 @@ int64_t trial_want(struct turn *t, struct study_target *study, const cJSON *tria
 	        "values(?, ?, ?, 'trial', ?)",
 	        study->id, number, id, assignment);
 	trial_hold(t->db, id);
+	view_note_metrics(t->db, id); /* it may be done already */
 	while ((input = sql_get_int(
 	                t->db, 0,
 	                "select min(input) from trial_input where trial = ? and input > ?", id,
