@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const double WHOLE_MAX = 1e15; /* beyond, doubles are not exact to look at */
+
 void rows_init(struct rows *r, int columns)
 {
 	*r = (struct rows){.columns = columns};
@@ -119,12 +121,16 @@ int rows_from_json(struct rows *r, const cJSON *json, struct error *e)
 
 /* ---- table ---- */
 
+/* Reals in six digits, whole ones (bytes, operations) in all of theirs. */
 static void cell_shown(const struct cell *c, char out[], size_t bytes)
 {
-	if (c->type == CELL_REAL)
-		snprintf(out, bytes, "%.6g", strtod(c->text, NULL));
-	else
+	double value = c->type == CELL_REAL ? strtod(c->text, NULL) : 0;
+	if (c->type != CELL_REAL)
 		snprintf(out, bytes, "%s", c->text ? c->text : "");
+	else if (value == floor(value) && fabs(value) < WHOLE_MAX)
+		snprintf(out, bytes, "%.0f", value);
+	else
+		snprintf(out, bytes, "%.6g", value);
 	for (char *p = out; *p; p++)
 		if (*p == '\n' || *p == '\t')
 			*p = ' ';
