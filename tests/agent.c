@@ -329,5 +329,6 @@ int main(int argc, char **argv)
 	        LAW(garbage_from_the_coordinator_is_survived),
 	        LAW(launcher_that_is_absent_is_a_refusal),
 	};
+	cmocka_set_test_filter(getenv("TRAWL_TEST_ONLY"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# kill -9 of ranks, agents and the coordinator at random times during a sweep: every trial ends done,
-# each metric row exists once, and results and weights equal those of an undisturbed run, bit for bit.
-# Then a trial is begun by one agent that is killed for ever, and finished by another that shares no
-# file with it.
+# kill -9 of ranks, agents and the coordinator at random times during a sweep: every trial ends
+# done, each metric row exists once, and results and weights equal those of an undisturbed run, bit
+# for bit.  Then a trial is begun by one agent that is killed for ever, and finished by another that
+# shares no file with it.
 #
 #   KILLS=20 SEED=7 tests/crash.sh     replays, or kills more often
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=$(realpath "${TRAWL_BUILD:-build}")
 seed=${SEED:-$((($(date +%s) + $$) % 32768))} kills=${KILLS:-6}
+epochs=$((kills > 8 ? kills / 2 : 3)) # long enough to be killed so often
 RANDOM=$seed
 port=$((20000 + ($(date +%s) + $$) % 12000))
 url=tcp://127.0.0.1:$port
@@ -67,16 +68,22 @@ wait_until() { # seconds, command…
 		sleep 0.2
 	done
 }
-all_done() { [ "$(ask "$1" "select count(*) > 0 and sum(state = 'done') = count(*) from trial")" = 1 ]; }
+all_done() {
+	[ "$(ask "$1" "select count(*) > 0 and sum(state = 'done') = count(*) from trial")" = 1 ]
+}
 launched() { "$build/trawl" launch "$2" --db "$url" >>"$dir/launch.log" 2>&1; }
 
 # All that must not depend on what was killed; times, rates and memory are as they come.
 facts() {
-	ask "$1" "select t.identity, m.name, m.step, quote(m.value) from metric m join trial t on t.id = m.trial
-		where m.name not in ('seconds', 'images_per_second', 'peak_memory_bytes') order by 1, 2, 3"
-	ask "$1" "select t.identity, r.metric, quote(r.value) from result r join trial t on t.id = r.trial
-		where r.metric not in ('seconds', 'images_per_second', 'peak_memory_bytes') order by 1, 2"
-	ask "$1" "select distinct t.identity, a.name, a.sha256 from artifact a join trial t on t.id = a.trial
+	local clock="('seconds', 'images_per_second', 'peak_memory_bytes')"
+	ask "$1" "select t.identity, m.name, m.step, quote(m.value)
+		from metric m join trial t on t.id = m.trial
+		where m.name not in $clock order by 1, 2, 3"
+	ask "$1" "select t.identity, r.metric, quote(r.value)
+		from result r join trial t on t.id = r.trial
+		where r.metric not in $clock order by 1, 2"
+	ask "$1" "select distinct t.identity, a.name, a.sha256
+		from artifact a join trial t on t.id = a.trial
 		where a.name in ('weights', 'quantized') order by 1, 2"
 }
 run_whole() { # name of the database; undisturbed
@@ -107,8 +114,9 @@ disturb() {
 	sleep "$((RANDOM % 2)).$((RANDOM % 900 + 100))"
 	case $((RANDOM % 3)) in
 	0)
-		rank=$(rank_pick)
-		[ -n "$rank" ] && kill -9 "$rank" 2>/dev/null && ranks_killed=$((ranks_killed + 1))
+		rank=$(rank_pick) # none is there between trials
+		[ -n "$rank" ] && kill -9 "$rank" 2>/dev/null || return
+		ranks_killed=$((ranks_killed + 1))
 		;;
 	1)
 		kill_hard "${agents[0]}"
@@ -124,12 +132,12 @@ disturb() {
 }
 
 test_kills() {
-	run_whole calm crash 3 "8, 2"
-	sweep crash 3 "8, 2" >"$dir/hurt.json"
+	run_whole calm crash "$epochs" "8, 2"
+	sweep crash "$epochs" "8, 2" >"$dir/hurt.json"
 	serve_start "$dir/hurt.db"
 	agent_start 0
 	wait_until 10 launched x "$dir/hurt.json" || fail "cannot launch"
-	for _ in $(seq "$kills"); do disturb; done
+	until [ $((ranks_killed + agents_killed + serves_killed)) -ge "$kills" ]; do disturb; done
 	wait_until 180 all_done "$dir/hurt.db" || {
 		ask "$dir/hurt.db" "select id, state, attempt, why from trial"
 		fail "not all trials are done"
@@ -145,8 +153,8 @@ test_kills() {
 }
 
 has_checkpoint() {
-	[ "$(ask "$dir/$1.db" "select count(*) from artifact where name = 'checkpoint' and state = 'present' and
-		trial = (select max(id) from trial)")" -gt 0 ]
+	[ "$(ask "$dir/$1.db" "select count(*) from artifact where name = 'checkpoint' and
+		state = 'present' and trial = (select max(id) from trial)")" -gt 0 ]
 }
 test_other_agent() {
 	run_whole alone alone 4 "4"
@@ -162,7 +170,8 @@ test_other_agent() {
 	agent_start 2
 	wait_until 120 all_done "$dir/moved.db" || fail "the second agent did not finish"
 	facts "$dir/moved.db" >"$dir/moved.facts"
-	diff "$dir/alone.facts" "$dir/moved.facts" >"$dir/diff.log" || fail "results differ on the other agent"
+	diff "$dir/alone.facts" "$dir/moved.facts" >"$dir/diff.log" ||
+		fail "results differ on the other agent"
 	[ "$(ask "$dir/moved.db" "select max(from_step) > 0 from attempt")" = 1 ] ||
 		fail "the second attempt began at step 0"
 	echo "begun by one agent, finished by another from step" \

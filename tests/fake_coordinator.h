@@ -81,7 +81,7 @@ static void fake_listen(struct coordinator_fake *c)
 	zmq_setsockopt(c->socket, ZMQ_ROUTER_HANDOVER, &handover, sizeof handover);
 	zmq_setsockopt(c->socket, ZMQ_LINGER, &none, sizeof none);
 	int bound = -1;
-	for (int i = 0; i < 100 && bound; i++) {
+	for (int i = 0; i < 500 && bound; i++) {
 		bound = zmq_bind(c->socket, c->endpoint ? c->endpoint : "tcp://127.0.0.1:*");
 		if (bound)
 			usleep(10000);

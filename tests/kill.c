@@ -210,5 +210,6 @@ int main(int argc, char **argv)
 	        LAW(killed_agent_and_guard_leave_nothing),
 	        LAW(next_agent_clears_what_the_guard_could_not),
 	};
+	cmocka_set_test_filter(getenv("TRAWL_TEST_ONLY"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -324,7 +324,7 @@ static void cancelled_transfer_ends(void **state)
 	assert_int_equal(result(w, WAIT_MS), TRANSFER_CANCELLED);
 }
 
-/* --- a line between both that is cut ------------------------------------------------------------
+/* --- a line between both that is cut -----------------------------------------------------------
  */
 
 struct line {

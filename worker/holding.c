@@ -10,34 +10,6 @@
 enum { GRACE_SECONDS = 30, CHECKPOINTS_WAITING = 2 };
 static const double stall_minutes = 15;
 
-static struct act *act_add(struct acts *a, enum act_kind kind, const struct holding *h)
-{
-	if (a->count == a->capacity) {
-		a->capacity = a->capacity * 2 + 8;
-		a->items = xrealloc(a->items, a->capacity * sizeof *a->items);
-	}
-	struct act *act = &a->items[a->count++];
-	*act = (struct act){.kind = kind, .trial = h->trial, .attempt = h->attempt};
-	return act;
-}
-
-static void act_add_file(struct acts *a, enum act_kind kind, const struct holding *h,
-                         const char *sha256, const char *path, int64_t bytes)
-{
-	struct act *act = act_add(a, kind, h);
-	snprintf(act->sha256, sizeof act->sha256, "%s", sha256);
-	act->path = path ? xstrdup(path) : NULL;
-	act->bytes = bytes;
-}
-
-void acts_release(struct acts *a)
-{
-	for (size_t i = 0; i < a->count; i++)
-		free(a->items[i].path);
-	free(a->items);
-	*a = (struct acts){0};
-}
-
 static cJSON *body_new(const struct holding *h, const char *agent)
 {
 	cJSON *body = cJSON_CreateObject();
@@ -59,7 +31,7 @@ static cJSON *body_from(const struct holding *h, const char *agent, const cJSON 
 	return body;
 }
 
-/* --- begin --------------------------------------------------------------------------------------
+/* --- begin -------------------------------------------------------------------------------------
  */
 
 static void fetch(struct holding *h, const cJSON *what, struct acts *acts)
@@ -68,14 +40,15 @@ static void fetch(struct holding *h, const cJSON *what, struct acts *acts)
 	if (!sha256)
 		return;
 	h->fetches++;
-	act_add_file(acts, ACT_FETCH, h, sha256, NULL, json_int(what, "bytes", 0));
+	act_add_file(acts, ACT_FETCH, h->trial, h->attempt, sha256, NULL,
+	             json_int(what, "bytes", 0));
 }
 
 static void begin(struct holding *h, int64_t now_ms, struct acts *acts)
 {
 	h->phase = HOLDING_RUN;
 	h->started_ms = h->moved_ms = now_ms;
-	act_add(acts, ACT_START, h);
+	act_add(acts, ACT_START, h->trial, h->attempt);
 }
 
 struct holding *holding_new(const cJSON *lease, const char *agent, int64_t now_ms,
@@ -111,7 +84,7 @@ void holding_free(struct holding *h)
 	free(h);
 }
 
-/* --- the last word ------------------------------------------------------------------------------
+/* --- the last word -----------------------------------------------------------------------------
  */
 
 static cJSON *ended_body(const struct holding *h, const char *agent, const char *outcome,
@@ -128,7 +101,7 @@ void holding_refuse(struct holding *h, const char *agent, const char *outcome, c
 {
 	h->phase = HOLDING_OVER;
 	outbox_release(&h->outbox);
-	act_add(acts, ACT_CANCEL, h);
+	act_add(acts, ACT_CANCEL, h->trial, h->attempt);
 	outbox_add(&h->outbox, WIRE_ENDED, ended_body(h, agent, outcome, text));
 }
 
@@ -136,7 +109,7 @@ static void upload(struct holding *h, const struct outbox_item *item, struct act
 {
 	for (size_t i = 0; i < item->file_count; i++)
 		if (!item->files[i].stored)
-			act_add_file(acts, ACT_UPLOAD, h, item->files[i].sha256,
+			act_add_file(acts, ACT_UPLOAD, h->trial, h->attempt, item->files[i].sha256,
 			             item->files[i].path, item->files[i].bytes);
 }
 
@@ -156,7 +129,7 @@ static void finish(struct holding *h, const char *agent, const struct holding_ex
 	const cJSON *artifact;
 	cJSON *body = body_from(h, agent, h->end);
 	outbox_release(&h->outbox);
-	act_add(acts, ACT_CANCEL, h);
+	act_add(acts, ACT_CANCEL, h->trial, h->attempt);
 	if (x->log_sha256[0])
 		artifacts_add_log(cJSON_GetObjectItemCaseSensitive(body, "artifacts"), x);
 	struct outbox_item *item = outbox_add(&h->outbox, WIRE_DONE, body);
@@ -213,12 +186,12 @@ void holding_exited(struct holding *h, const char *agent, const struct holding_e
 	cJSON_AddNumberToObject(body, "seconds", (double)(now_ms - h->started_ms) / 1000);
 	if (h->wish == WISH_STOP) {
 		outbox_release(&h->outbox);
-		act_add(acts, ACT_CANCEL, h);
+		act_add(acts, ACT_CANCEL, h->trial, h->attempt);
 	}
 	outbox_add(&h->outbox, WIRE_ENDED, body);
 }
 
-/* --- orders -------------------------------------------------------------------------------------
+/* --- orders ------------------------------------------------------------------------------------
  */
 
 void holding_order(struct holding *h, const char *agent, enum holding_wish wish, int64_t now_ms,
@@ -231,9 +204,10 @@ void holding_order(struct holding *h, const char *agent, enum holding_wish wish,
 	if (h->phase == HOLDING_FETCH) {
 		holding_refuse(h, agent, wish_outcome(wish), "", acts);
 	} else if (h->phase == HOLDING_RUN) {
-		act_add(acts, ACT_ORDER, h)->text = wish == WISH_STOP ? "stop" : "yield";
+		act_add(acts, ACT_ORDER, h->trial, h->attempt)->text =
+		        wish == WISH_STOP ? "stop" : "yield";
 	} else if (wish == WISH_STOP) { /* its checkpoints are not wanted any more */
-		act_add(acts, ACT_CANCEL, h);
+		act_add(acts, ACT_CANCEL, h->trial, h->attempt);
 		while (h->outbox.count > 1)
 			outbox_remove(&h->outbox, 0);
 		for (size_t i = 0; i < h->outbox.items[0].file_count; i++)
@@ -250,7 +224,7 @@ static void job_kill_as(struct holding *h, const char *outcome, char *why, struc
 	h->killed = true;
 	h->killed_as = outcome;
 	h->killed_why = why;
-	act_add(acts, ACT_KILL, h);
+	act_add(acts, ACT_KILL, h->trial, h->attempt);
 }
 
 void holding_memory(struct holding *h, int64_t bytes, struct acts *acts)
@@ -286,13 +260,14 @@ void holding_tick(struct holding *h, int64_t now_ms, int64_t again_ms, struct ac
 		if (!outbox_due(&h->outbox, i, now_ms, again_ms))
 			continue;
 		item->sent_ms = now_ms;
-		struct act *act = act_add(acts, ACT_SEND, h);
+		item->sent++;
+		struct act *act = act_add(acts, ACT_SEND, h->trial, h->attempt);
 		act->message = item->kind;
 		act->body = item->body;
 	}
 }
 
-/* --- files --------------------------------------------------------------------------------------
+/* --- files -------------------------------------------------------------------------------------
  */
 
 void holding_fetched(struct holding *h, const char *agent, const struct transfer_result *r,
@@ -357,7 +332,7 @@ void holding_stored(struct holding *h, const char *agent, const struct transfer_
 	}
 }
 
-/* --- from the job -------------------------------------------------------------------------------
+/* --- from the job ------------------------------------------------------------------------------
  */
 
 static void progress(struct holding *h, const cJSON *body, int64_t now_ms)
@@ -397,7 +372,8 @@ void holding_message(struct holding *h, const char *agent, enum wire_kind kind, 
 		h->connected = true;
 		h->moved_ms = now_ms;
 		if (h->wish != WISH_RUN) /* the order was given before anybody could hear it */
-			act_add(acts, ACT_ORDER, h)->text = h->wish == WISH_STOP ? "stop" : "yield";
+			act_add(acts, ACT_ORDER, h->trial, h->attempt)->text =
+			        h->wish == WISH_STOP ? "stop" : "yield";
 		break;
 	case WIRE_JOB_PROGRESS: progress(h, body, now_ms); break;
 	case WIRE_JOB_METRICS:
@@ -419,7 +395,7 @@ void holding_message(struct holding *h, const char *agent, enum wire_kind kind, 
 	}
 }
 
-/* --- acknowledgements ---------------------------------------------------------------------------
+/* --- acknowledgements --------------------------------------------------------------------------
  */
 
 static void checkpoint_saved(struct holding *h, int64_t step, int64_t batch, struct acts *acts)
@@ -429,8 +405,8 @@ static void checkpoint_saved(struct holding *h, int64_t step, int64_t batch, str
 		bool metrics = item->kind == WIRE_METRICS && item->batch <= batch;
 		bool older = item->kind == WIRE_CHECKPOINT && item->step <= step;
 		if (older)
-			act_add_file(acts, ACT_KEEP, h, item->files[0].sha256, item->files[0].path,
-			             item->files[0].bytes);
+			act_add_file(acts, ACT_KEEP, h->trial, h->attempt, item->files[0].sha256,
+			             item->files[0].path, item->files[0].bytes);
 		if (metrics || older)
 			outbox_remove(&h->outbox, i);
 	}
@@ -455,9 +431,9 @@ static void needed(struct holding *h, const cJSON *list, struct acts *acts)
 				    strcmp(file->sha256, sha256->valuestring))
 					continue;
 				file->stored = false;
-				h->outbox.items[i].sent_ms = 0;
-				act_add_file(acts, ACT_UPLOAD, h, file->sha256, file->path,
-				             file->bytes);
+				h->outbox.items[i].sent = 0;
+				act_add_file(acts, ACT_UPLOAD, h->trial, h->attempt, file->sha256,
+				             file->path, file->bytes);
 			}
 }
 
@@ -477,7 +453,7 @@ bool holding_saved(struct holding *h, enum wire_kind kind, const cJSON *body, st
 	}
 }
 
-/* --- description --------------------------------------------------------------------------------
+/* --- description -------------------------------------------------------------------------------
  */
 
 static const char *phase_text(const struct holding *h)

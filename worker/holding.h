@@ -5,37 +5,9 @@
  * Pure: every function takes the time and adds to `acts` what is to be done; agent.c does it. */
 #ifndef WORKER_HOLDING_H
 #define WORKER_HOLDING_H
+#include "worker/act.h"
 #include "worker/outbox.h"
 #include "worker/transfer.h"
-
-enum act_kind {
-	ACT_FETCH,  /* file sha256, bytes into the cache */
-	ACT_START,  /* the job */
-	ACT_ORDER,  /* JOB_ORDER text to rank 0 */
-	ACT_KILL,   /* its processes, now */
-	ACT_UPLOAD, /* path as sha256, bytes */
-	ACT_CANCEL, /* all transfers of it */
-	ACT_SEND,   /* message, body (borrowed until the next call) to the coordinator */
-	ACT_KEEP,   /* path is acknowledged: into the cache as sha256 */
-	ACT_FORGET  /* its folder goes */
-};
-
-struct act {
-	enum act_kind kind;
-	int64_t trial, attempt;
-	const char *text; /* order: a literal */
-	char sha256[SHA256_HEX];
-	int64_t bytes;
-	char *path;
-	enum wire_kind message;
-	const cJSON *body;
-};
-
-struct acts {
-	struct act *items;
-	size_t count, capacity;
-};
-void acts_release(struct acts *a);
 
 enum holding_phase { HOLDING_FETCH, HOLDING_RUN, HOLDING_OVER };
 enum holding_wish { WISH_RUN, WISH_YIELD, WISH_STOP };

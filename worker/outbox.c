@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { DOUBLINGS = 4 };
+
 struct outbox_item *outbox_add(struct outbox *o, enum wire_kind kind, cJSON *body)
 {
 	if (o->count == o->capacity) {
@@ -60,7 +62,9 @@ bool outbox_due(const struct outbox *o, size_t i, int64_t now_ms, int64_t again_
 	for (size_t f = 0; f < item->file_count; f++)
 		if (!item->files[f].stored)
 			return false;
-	return (!last_word || i == 0) && (!item->sent_ms || now_ms - item->sent_ms >= again_ms);
+	int doublings = item->sent > DOUBLINGS ? DOUBLINGS : item->sent - 1;
+	return (!last_word || i == 0) &&
+	       (!item->sent || now_ms - item->sent_ms >= again_ms << doublings);
 }
 
 void outbox_release(struct outbox *o)

@@ -20,6 +20,7 @@ struct outbox_item {
 	struct outbox_file *files; /* that must be stored first */
 	size_t file_count;
 	int64_t sent_ms; /* 0: not yet */
+	int sent;        /* how often */
 };
 
 struct outbox {
@@ -33,8 +34,9 @@ void outbox_add_file(struct outbox_item *item, const char *sha256, const char *p
 void outbox_remove(struct outbox *o, size_t i);
 struct outbox_item *outbox_find(struct outbox *o, enum wire_kind kind); /* the first, or null */
 
-/* Whether all of its files are stored and it was not said for `again_ms`.  The last word (DONE,
- * ENDED) waits until all before it was acknowledged. */
+/* Whether all of its files are stored and it was not said for `again_ms`, twice as long each time
+ * it is said in vain (16 times at most), so that a coordinator with a backlog is not given a longer
+ * one. The last word (DONE, ENDED) waits until all before it was acknowledged. */
 bool outbox_due(const struct outbox *o, size_t i, int64_t now_ms, int64_t again_ms);
 void outbox_release(struct outbox *o);
 #endif

@@ -43,6 +43,7 @@ struct transfer_options {
 	int stall_ms;     /* a connection that moves no byte for so long is cut; 0: 30,000 */
 };
 
+/* Starts the threads; null on failure. */
 struct transfer *transfer_new(const struct transfer_options *o, struct error *e);
 void transfer_url(struct transfer *t, const char *url); /* of the store; may change at any time */
 bool transfer_is_stuck(struct transfer *t); /* one has failed and waits to be tried again */
