@@ -175,6 +175,16 @@ static void memory_within_the_limit_is_no_matter(void **state)
 	fake_until(c, l->dones == 1);
 }
 
+static void memory_that_ranks_share_counts_once(void **state)
+{
+	struct coordinator_fake *c = *state;
+	struct fake_lease *l = fake_lease_add(c, 1, 1, "{\"does\": \"share\", \"steps\": 5}",
+	                                      "{\"ranks\": 2, \"memory_mb\": 270}");
+	fake_agent_start(c, NULL);
+	fake_until(c, l->dones == 1 || l->endeds == 1);
+	assert_int_equal(l->dones, 1);
+}
+
 static void crash_is_an_error_with_the_end_of_the_log(void **state)
 {
 	struct coordinator_fake *c = *state;
@@ -320,6 +330,7 @@ int main(int argc, char **argv)
 	        LAW(hang_is_told_apart),
 	        LAW(own_memory_limit_is_told_apart),
 	        LAW(memory_within_the_limit_is_no_matter),
+	        LAW(memory_that_ranks_share_counts_once),
 	        LAW(crash_is_an_error_with_the_end_of_the_log),
 	        LAW(own_words_of_the_trial_are_told),
 	        LAW(flood_of_output_disturbs_nothing),

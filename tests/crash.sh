@@ -33,7 +33,8 @@ trap finish EXIT
 
 sweep() { # name, epochs, weight bits
 	cat <<-END
-		{"name": "$1", "trial": {"data": {"name": "shapes", "limit": 512, "test_limit": 128},
+		{"name": "$1", "trial": {
+		 "data": {"name": "shapes", "limit": 512, "test_limit": 128},
 		 "model": {"name": "resnet20", "width": 4},
 		 "start_from": {"change": {"quant": null, "train": {"epochs": $2, "lr": 0.1}}},
 		 "quant": {"weight_bits": 4}, "checkpoint": {"minutes": 0.01},

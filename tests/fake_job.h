@@ -1,8 +1,8 @@
 /* A small MPI program that speaks as trawl-trial does and misbehaves on request.
  *
- * trial.json: {"does": "train" | "hang" | "deaf" | "flood" | "memory" | "crash" | "error" |
- * "diverge", "steps": N, "step_ms": M}.  A checkpoint holds its step as text, so that a resumed job
- * goes on. */
+ * trial.json: {"does": "train" | "hang" | "deaf" | "flood" | "memory" | "share" | "crash" | "error"
+ * | "diverge", "steps": N, "step_ms": M}.  A checkpoint holds its step as text, so that a resumed
+ * job goes on. */
 #ifndef TESTS_FAKE_JOB_H
 #define TESTS_FAKE_JOB_H
 #include "core/base/file.h"
@@ -10,11 +10,13 @@
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "schemas/wire.h"
+#include <fcntl.h>
 #include <mpi.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -127,6 +129,21 @@ static int fake_order(struct fake *f)
 	return order;
 }
 
+/* All ranks map the same 150 MB, and write to every page. */
+static void fake_share(struct fake *f)
+{
+	size_t bytes = (size_t)150 << 20;
+	char *path = path_join(f->folder, "shared");
+	int fd = open(path, O_RDWR | O_CREAT, 0600);
+	if (ftruncate(fd, (off_t)bytes))
+		abort();
+	volatile char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	for (size_t i = 0; i < bytes; i += 4096)
+		memory[i] = 1;
+	sleep(2);
+	free(path);
+}
+
 static void fake_misbehave(struct fake *f)
 {
 	if (strcmp(f->does, "hang") == 0)
@@ -141,6 +158,8 @@ static void fake_misbehave(struct fake *f)
 			printf("%08d a line that nobody will ever read, of a hundred bytes "
 			       "or so, as floods have them\n",
 			       i);
+	if (strcmp(f->does, "share") == 0)
+		fake_share(f);
 	if (strcmp(f->does, "memory") == 0) {
 		size_t bytes = (size_t)150 << 20;
 		volatile char *memory = malloc(bytes);

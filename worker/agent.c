@@ -79,7 +79,9 @@ static void agent_watch(struct agent *a)
 			continue;
 		joblog_pump(&s->job.log);
 		if (look)
-			holding_memory(s->holding, job_memory_bytes(&s->job), &a->acts);
+			holding_memory(s->holding,
+			               job_memory_bytes(&s->job, s->holding->memory_mb << 20),
+			               &a->acts);
 		if (slot_over(s, a->now_ms))
 			on_over(a, s);
 	}

@@ -179,11 +179,13 @@ size_t job_kill(struct job *j)
 	return left;
 }
 
-int64_t job_memory_bytes(const struct job *j)
+int64_t job_memory_bytes(const struct job *j, int64_t limit_bytes)
 {
 	pid_t *pids;
 	size_t count = processes_marked(j->mark, &pids);
-	int64_t bytes = count ? processes_pss_bytes(pids, count) : -1;
+	int64_t bytes = count ? processes_rss_bytes(pids, count) : -1;
+	if (bytes > limit_bytes / 10 * 9) /* the kernel's count of resident pages lags a little */
+		bytes = processes_pss_bytes(pids, count);
 	free(pids);
 	return bytes;
 }

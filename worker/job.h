@@ -63,8 +63,9 @@ bool job_ended(struct job *j);
  * second at most).  Returns how many are left. */
 size_t job_kill(struct job *j);
 
-/* Memory of all its processes together; -1 when there are none. */
-int64_t job_memory_bytes(const struct job *j);
+/* Memory of all its processes together (the sum of their proportional set sizes), or, where it is
+ * well below the limit, something not below it that costs less to find out.  -1: there are none. */
+int64_t job_memory_bytes(const struct job *j, int64_t limit_bytes);
 
 /* Kills what is left of it. */
 void job_release(struct job *j);

@@ -80,6 +80,21 @@ size_t processes_kill(const char *mark)
 	return left;
 }
 
+int64_t processes_rss_bytes(const pid_t *pids, size_t count)
+{
+	int64_t pages = 0;
+	for (size_t i = 0; i < count; i++) {
+		size_t length;
+		long long resident = 0;
+		char *statm = proc_read(pids[i], "statm", &length);
+		if (statm)
+			sscanf(statm, "%*s %lld", &resident);
+		pages += resident;
+		free(statm);
+	}
+	return pages * sysconf(_SC_PAGESIZE);
+}
+
 int64_t processes_pss_bytes(const pid_t *pids, size_t count)
 {
 	int64_t bytes = 0;

@@ -15,6 +15,10 @@ size_t processes_marked(const char *mark, pid_t **pids);
  * uninterruptible sleep can take longer).  Returns how many are left. */
 size_t processes_kill(const char *mark);
 
+/* Resident set size, pages that several share counted for each: never less than the proportional
+ * one, and read in no time, where that one walks all page tables. */
+int64_t processes_rss_bytes(const pid_t *pids, size_t count);
+
 /* Proportional set size: the memory of each, shared pages divided among those that share them.
  * What ended in between counts as nothing. */
 int64_t processes_pss_bytes(const pid_t *pids, size_t count);

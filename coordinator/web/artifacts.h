@@ -25,10 +25,10 @@ struct artifacts_options {
 	const char *address;       /* to listen on; null: 127.0.0.1 */
 	int port;                  /* 0: any free one */
 	void *zmq_context;         /* the one whose inproc:// the turn has bound */
-	const char *turn_endpoint; /* "inproc://…", bound by a ROUTER socket before the first PUT */
-	int64_t upload_bytes_max; /* larger ones are refused; 0: 64 GiB */
-	int64_t free_bytes_floor; /* uploads are refused below; 0: 256 MiB */
-	int commit_wait_ms;       /* 0: 10,000 */
+	const char *turn_endpoint; /* "inproc://…", bound by a ROUTER before the first PUT */
+	int64_t upload_bytes_max;  /* larger ones are refused; 0: 64 GiB */
+	int64_t free_bytes_floor;  /* uploads are refused below; 0: 256 MiB */
+	int commit_wait_ms;        /* 0: 10,000 */
 };
 
 struct artifacts; /* a running server with its threads */
