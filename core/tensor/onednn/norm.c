@@ -1,13 +1,12 @@
 /* Batch normalisation and its gradient on the blocked form, with ReLU fused into both.
  *
- * Channels are taken in groups that stay in cache between the pass that sums and the pass that
- * writes.  Sums do not depend on the count of threads: see planes.h. */
+ * A thread takes whole groups of channels where there are enough: they stay in cache between the
+ * pass that sums and the pass that writes.  Sums do not depend on who makes them: see planes.h. */
 #include "core/base/text.h"
 #include "core/tensor/onednn/planes.h"
 #include <math.h>
+#include <omp.h>
 #include <string.h>
-
-enum { CACHED_BYTES = 4 << 20 };
 
 /* ---- pieces of planes: always of 8 or 16 lanes ---- */
 #define BY_BLOCK(name, ...)                    \
@@ -211,15 +210,6 @@ static void channel_sums(const struct layout *l, struct segments s, const struct
 		}
 }
 
-/* How many groups of channels are worked on together: what stays in cache. */
-static int64_t groups_together(const struct layout *l)
-{
-	int64_t bytes = l->images * l->pixels * l->block * (int64_t)sizeof(float);
-	int64_t together = bytes > 0 ? CACHED_BYTES / bytes : 1;
-
-	return together < 1 ? 1 : together < l->groups ? together : l->groups;
-}
-
 /* Per lane of all groups: zeros beyond the last channel. */
 struct lanes {
 	struct storage *storage;
@@ -237,6 +227,21 @@ static struct lanes lanes_new(const struct layout *l)
 	v.c = v.b + count;
 	memset(v.mean, 0, 4 * (size_t)count * sizeof(float));
 	return v;
+}
+
+/* Whether threads can take whole groups of channels, which stay in cache and need no waiting. */
+static bool groups_suffice(const struct layout *l)
+{
+	int threads = omp_get_max_threads();
+
+	return l->groups % threads == 0 || l->groups >= 4 * threads;
+}
+
+static int64_t channels_end(const struct layout *l, int64_t group)
+{
+	int64_t end = (group + 1) * l->block;
+
+	return end < l->channels ? end : l->channels;
 }
 
 static float *plain_output(struct tensor *t)
@@ -270,12 +275,6 @@ static void forward_channel(struct forward *f, int64_t c)
 		f->variance[c] = (float)variance;
 }
 
-/* Work item i of a round over groups first … first + count - 1: an image's plane. */
-static int64_t plane_of(const struct layout *l, int64_t i, int64_t first, int64_t count)
-{
-	return i / count * l->groups + first + i % count;
-}
-
 static void forward_sum(struct forward *f, int64_t plane)
 {
 	int block = f->l.block;
@@ -295,31 +294,33 @@ static void forward_write(struct forward *f, int64_t plane)
 	             f->l.pixels, f->l.block);
 }
 
-/* Of the round's channels, those that are there. */
-static int64_t channels_end(const struct layout *l, int64_t groups)
-{
-	int64_t end = groups * l->block;
-
-	return end < l->channels ? end : l->channels;
-}
-
 static void forward_run(struct forward *f)
 {
 	const struct layout *l = &f->l;
-	int64_t together = groups_together(l);
 
+	if (groups_suffice(l)) {
+#pragma omp parallel for schedule(dynamic) if (l->count > SMALL)
+		for (int64_t g = 0; g < l->groups; g++) {
+			for (int64_t n = 0; n < l->images; n++)
+				forward_sum(f, n * l->groups + g);
+			for (int64_t c = g * l->block; c < channels_end(l, g); c++)
+				forward_channel(f, c);
+			for (int64_t n = l->images - 1; n >= 0; n--)
+				forward_write(f, n * l->groups + g);
+		}
+		return;
+	}
 #pragma omp parallel if (l->count > SMALL)
-	for (int64_t first = 0; first < l->groups; first += together) {
-		int64_t left = l->groups - first, count = left < together ? left : together;
+	{
 #pragma omp for schedule(static)
-		for (int64_t i = 0; i < l->images * count; i++)
-			forward_sum(f, plane_of(l, i, first, count));
+		for (int64_t i = 0; i < l->planes; i++)
+			forward_sum(f, i);
 #pragma omp for schedule(static)
-		for (int64_t c = first * l->block; c < channels_end(l, first + count); c++)
+		for (int64_t c = 0; c < l->channels; c++)
 			forward_channel(f, c);
 #pragma omp for schedule(static)
-		for (int64_t i = l->images * count - 1; i >= 0; i--)
-			forward_write(f, plane_of(l, i, first, count));
+		for (int64_t i = l->planes - 1; i >= 0; i--)
+			forward_write(f, i);
 	}
 }
 
@@ -399,20 +400,30 @@ static void backward_write(struct backward *b, int64_t plane)
 static void backward_run(struct backward *b)
 {
 	const struct layout *l = &b->l;
-	int64_t together = groups_together(l);
 
+	if (groups_suffice(l)) {
+#pragma omp parallel for schedule(dynamic) if (l->count > SMALL)
+		for (int64_t g = 0; g < l->groups; g++) {
+			for (int64_t n = 0; n < l->images; n++)
+				backward_sum(b, n * l->groups + g);
+			for (int64_t c = g * l->block; c < channels_end(l, g); c++)
+				backward_channel(b, c);
+			for (int64_t n = b->dx ? l->images - 1 : -1; n >= 0; n--)
+				backward_write(b, n * l->groups + g);
+		}
+		return;
+	}
 #pragma omp parallel if (l->count > SMALL)
-	for (int64_t first = 0; first < l->groups; first += together) {
-		int64_t left = l->groups - first, count = left < together ? left : together;
+	{
 #pragma omp for schedule(static)
-		for (int64_t i = 0; i < l->images * count; i++)
-			backward_sum(b, plane_of(l, i, first, count));
+		for (int64_t i = 0; i < l->planes; i++)
+			backward_sum(b, i);
 #pragma omp for schedule(static)
-		for (int64_t c = first * l->block; c < channels_end(l, first + count); c++)
+		for (int64_t c = 0; c < l->channels; c++)
 			backward_channel(b, c);
 #pragma omp for schedule(static)
-		for (int64_t i = b->dx ? l->images * count - 1 : -1; i >= 0; i--)
-			backward_write(b, plane_of(l, i, first, count));
+		for (int64_t i = b->dx ? l->planes - 1 : -1; i >= 0; i--)
+			backward_write(b, i);
 	}
 }
 

@@ -226,7 +226,7 @@ static void convolve(const struct conv_key *k, bool turned, const float *x, cons
 	/* One thread's share after the other's: only this thread may make storage. */
 	struct points v = points_new(t.chunk * threads, t.from);
 	struct points m = points_new(t.chunk * threads, t.to);
-#pragma omp parallel for schedule(static) num_threads(threads)
+#pragma omp parallel for schedule(dynamic, 2) num_threads(threads)
 	for (int64_t i = 0; i < chunks; i++) {
 		int64_t own = omp_get_thread_num() * t.chunk;
 		struct points tv = v, tm = m;
@@ -239,80 +239,159 @@ static void convolve(const struct conv_key *k, bool turned, const float *x, cons
 	storage_free(u);
 }
 
-/* ---- the weight gradient ---- */
-/* dg = G' dU G of every window, from dU (36, from, to). */
-static void weight_finish(const struct tiling *t, const float *u, int64_t row, int64_t step,
-                          float *dw)
-{
-	int64_t panels = t->to / LANES;
+/* ---- the weight gradient ----
+ * Tiles are cut into parts, whose gradients are added in order at the end, so that bits do not
+ * depend on the count of threads.  Threads take a part each; where gradients are too large for
+ * several, all threads share one part, and wait for each other after each step. */
+enum { PARTS_MOST = 8, PARTS_BYTES = 20 << 20 };
 
-#pragma omp for schedule(static)
-	for (int64_t i = 0; i < panels * t->from; i++) {
-		float g[WINDOW][LANES] __attribute__((aligned(32)));
-		int64_t from = i / panels, to = i % panels * LANES;
-		tile_weight_adjoint(&g[0][0], LANES, u + from * row + to, step);
-		for (int l = 0; l < LANES; l++)
-			for (int k = 0; k < WINDOW; k++)
-				dw[((to + l) * t->from + from) * WINDOW + k] = g[k][l];
+struct part {
+	struct points v, m, u; /* inputs and adjoints of a chunk of tiles, the part's gradient */
+};
+
+struct weight {
+	struct tiling t;
+	const float *x, *dy;
+	float *dw;
+	struct part part[PARTS_MOST]; /* v and m: one for each thread that works alone */
+	int parts, buffers;
+};
+
+/* A thread's share of `count` items: all of them when it works alone. */
+struct team {
+	int me, size;
+};
+
+static int64_t share_begin(struct team team, int64_t count)
+{
+	return count * team.me / team.size;
+}
+
+static int64_t share_end(struct team team, int64_t count)
+{
+	return count * (team.me + 1) / team.size;
+}
+
+static void weight_init(struct weight *w, const struct conv_key *k)
+{
+	const struct tiling *t = &w->t;
+	int64_t bytes = POINTS * t->from * t->to * (int64_t)sizeof(float);
+
+	w->parts = (int)at_most(at_most(PARTS_BYTES / bytes, t->total / CHUNK_LEAST), PARTS_MOST);
+	if (w->parts < PARTS_MOST / 2)
+		w->parts = 1;
+	w->buffers = (int)at_most(w->parts, k->threads);
+	for (int i = 0; i < w->parts; i++)
+		w->part[i].u = points_new(t->from, t->to);
+	for (int i = 0; i < w->buffers; i++) {
+		w->part[i].v = points_new(t->chunk, t->from);
+		w->part[i].m = points_new(t->chunk, t->to);
 	}
 }
 
-/* V and dM of `count` tiles.  Called by all threads. */
-static void weight_chunk_transform(const struct tiling *t, const float *x, const float *dy,
-                                   int64_t first, int64_t count, const struct points *v,
-                                   const struct points *m)
+static void weight_release(struct weight *w)
 {
-	int64_t width = at_most(t->across, TILE_STRIP);
+	for (int i = 0; i < w->parts; i++)
+		storage_free(w->part[i].u.storage);
+	for (int i = 0; i < w->buffers; i++) {
+		storage_free(w->part[i].v.storage);
+		storage_free(w->part[i].m.storage);
+	}
+}
 
-#pragma omp for schedule(static)
-	for (int64_t i = 0; i < (count + width - 1) / width; i++) {
-		int64_t end = at_most((i + 1) * width, count);
-		for (int64_t k = i * width, strip; k < end; k += strip) {
-			strip = strip_of(t, first + k, end - k);
-			transform_input(t, x, first + k, strip, v->data + k * v->row, v);
-			for (int64_t j = k; j < k + strip; j++)
-				transform_output_adjoint(t, dy, first + j, m->data + j * m->row,
-				                         m->step);
+static void weight_transform_tiles(const struct weight *w, const struct part *b, int64_t first,
+                                   int64_t begin, int64_t end)
+{
+	for (int64_t i = begin, strip; i < end; i += strip) {
+		strip = strip_of(&w->t, first + i, end - i);
+		transform_input(&w->t, w->x, first + i, strip, b->v.data + i * b->v.row, &b->v);
+		for (int64_t k = i; k < i + strip; k++)
+			transform_output_adjoint(&w->t, w->dy, first + k, b->m.data + k * b->m.row,
+			                         b->m.step);
+	}
+}
+
+static void weight_multiply(const struct weight *w, const struct part *b, const struct points *u,
+                            int64_t p, int64_t count, bool add)
+{
+	gemm_run(&(struct gemm){.rows = w->t.from,
+	                        .columns = w->t.to,
+	                        .inner = count,
+	                        .a = b->v.data + p * b->v.step,
+	                        .a_row = 1,
+	                        .a_step = b->v.row,
+	                        .b = b->m.data + p * b->m.step,
+	                        .b_panel = GEMM_PANEL,
+	                        .b_step = b->m.row,
+	                        .c = u->data + p * u->step,
+	                        .c_row = u->row,
+	                        .add = add});
+}
+
+/* Tiles [begin, end) into u, by a team of threads with the buffers of b. */
+static void weight_part(const struct weight *w, const struct part *b, const struct points *u,
+                        int64_t begin, int64_t end, struct team team)
+{
+	const struct tiling *t = &w->t;
+
+	for (int64_t first = begin; first < end; first += t->chunk) {
+		int64_t count = at_most(t->chunk, end - first);
+		weight_transform_tiles(w, b, first, share_begin(team, count),
+		                       share_end(team, count));
+		if (team.size > 1) {
+#pragma omp barrier
+		}
+		for (int64_t p = share_begin(team, POINTS); p < share_end(team, POINTS); p++) {
+			fetch_share(t, w->x, t->in, t->from, first + t->chunk, p);
+			fetch_share(t, w->dy, t->out, t->to, first + t->chunk, p);
+			weight_multiply(w, b, u, p, count, first > begin);
+		}
+		if (team.size > 1) {
+#pragma omp barrier
 		}
 	}
 }
 
-/* Threads share the points of each chunk, so sums over tiles run in order whatever their count is.
- */
+/* dg = G' dU G of the windows from one channel to 8 others, dU being the sum of the parts'. */
+static void weight_finish(const struct weight *w, int64_t from, int64_t to)
+{
+	float u[POINTS][LANES] __attribute__((aligned(32)));
+	float g[WINDOW][LANES] __attribute__((aligned(32)));
+
+	for (int p = 0; p < POINTS; p++)
+		for (int i = 0; i < w->parts; i++) {
+			const struct points *part = &w->part[i].u;
+			const float *v = part->data + p * part->step + from * part->row + to;
+			for (int l = 0; l < LANES; l++)
+				u[p][l] = i ? u[p][l] + v[l] : v[l];
+		}
+	tile_weight_adjoint(&g[0][0], LANES, &u[0][0], LANES);
+	for (int l = 0; l < LANES; l++)
+		for (int k = 0; k < WINDOW; k++)
+			w->dw[((to + l) * w->t.from + from) * WINDOW + k] = g[k][l];
+}
+
 static void weight_gradient(const struct conv_key *k, const float *x, const float *dy, float *dw)
 {
-	struct tiling t = tiling_of(k, false);
-	struct points v = points_new(t.chunk, t.from), m = points_new(t.chunk, t.to);
-	struct points u = points_new(t.from, t.to);
+	struct weight w = {.t = tiling_of(k, false), .x = x, .dy = dy, .dw = dw};
+	int64_t total = w.t.total, groups = w.t.to / LANES;
 
-#pragma omp parallel
+	weight_init(&w, k);
+	int threads = w.parts == 1 ? (int)k->threads : w.buffers;
+#pragma omp parallel num_threads(threads)
 	{
-		for (int64_t first = 0; first < t.total; first += t.chunk) {
-			int64_t count = at_most(t.chunk, t.total - first);
-			weight_chunk_transform(&t, x, dy, first, count, &v, &m);
+		struct team all = {omp_get_thread_num(), omp_get_num_threads()};
+		if (w.parts == 1)
+			weight_part(&w, &w.part[0], &w.part[0].u, 0, total, all);
+#pragma omp for schedule(dynamic)
+		for (int i = 0; i < (w.parts == 1 ? 0 : w.parts); i++)
+			weight_part(&w, &w.part[all.me], &w.part[i].u, total * i / w.parts,
+			            total * (i + 1) / w.parts, (struct team){0, 1});
 #pragma omp for schedule(static)
-			for (int64_t p = 0; p < POINTS; p++) {
-				fetch_share(&t, x, t.in, t.from, first + t.chunk, p);
-				fetch_share(&t, dy, t.out, t.to, first + t.chunk, p);
-				gemm_run(&(struct gemm){.rows = t.from,
-				                        .columns = t.to,
-				                        .inner = count,
-				                        .a = v.data + p * v.step,
-				                        .a_row = 1,
-				                        .a_step = v.row,
-				                        .b = m.data + p * m.step,
-				                        .b_panel = GEMM_PANEL,
-				                        .b_step = m.row,
-				                        .c = u.data + p * u.step,
-				                        .c_row = u.row,
-				                        .add = first > 0});
-			}
-		}
-		weight_finish(&t, u.data, u.row, u.step, dw);
+		for (int64_t i = 0; i < groups * w.t.from; i++)
+			weight_finish(&w, i / groups, i % groups * LANES);
 	}
-	storage_free(v.storage);
-	storage_free(m.storage);
-	storage_free(u.storage);
+	weight_release(&w);
 }
 
 void winograd_run(const struct conv_key *k, float *image, float *weight, float *result)
