@@ -40,7 +40,7 @@ static void chaos_on_server(struct sim *s)
 	case 1: jump(s); break;
 	case 2: s->stalled_until = s->now + chance_of(s, 2 * LEASE_MS); break;
 	case 3: s->full_until = s->now + chance_of(s, 3000); break;
-	case 4: s->slow_until = s->now + chance_of(s, 2 * LEASE_MS); break;
+	case 4: s->slow_until = s->now + chance_of(s, 3 * LEASE_MS); break;
 	case 5:
 		if (chance(s, s->corrupt))
 			corrupt_something(s);

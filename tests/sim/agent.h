@@ -94,7 +94,7 @@ static void send_done(struct sim *s, int i, struct job *j)
 	cJSON_AddStringToObject(body, "numerics", s->agents[i].numerics);
 	cJSON_AddNumberToObject(cJSON_AddObjectToObject(body, "result"), "accuracy",
 	                        measure(j->state));
-	cJSON_AddStringToObject(artifact, "name", "weights");
+	cJSON_AddStringToObject(artifact, "name", s->seed % 2 ? "weights" : "checkpoint");
 	cJSON_AddStringToObject(artifact, "sha256", sha256);
 	cJSON_AddNumberToObject(artifact, "bytes", 100);
 	cJSON_AddNumberToObject(artifact, "step", (double)j->step);
@@ -352,8 +352,10 @@ static void job_checkpoint(struct sim *s, int i, struct job *j)
 
 static void job_step(struct sim *s, int i, struct job *j)
 {
-	j->state = mix(j->state, (uint64_t)++j->step);
-	j->loss[j->step] = measure(j->state);
+	if (j->step < j->steps) {
+		j->state = mix(j->state, (uint64_t)++j->step);
+		j->loss[j->step] = measure(j->state);
+	}
 	if (j->step == j->steps) {
 		char sha256[SHA256_HEX];
 		note(s, "%s: finished trial %" PRId64 ".%" PRId64, s->agents[i].name, j->trial,

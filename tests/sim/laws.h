@@ -153,6 +153,10 @@ static const struct {
         {"a study's trials are numbered without a gap",
          "select count(*) from study s where trials <> (select count(*) from study_trial st where "
          "st.study = s.id and role = 'trial') or trials > total"},
+        {"an error or a loss is counted once",
+         "select count(*) from trial t where errors > (select count(*) from history h where "
+         "h.trial = t.id and event in ('error', 'error_last')) or losses > (select count(*) from "
+         "history h where h.trial = t.id and event in ('lose', 'lose_last'))"},
         {"the newest checkpoint of a trial that may go on is kept",
          "select count(*) from trial t join artifact a on a.trial = t.id and a.name = 'checkpoint' "
          "where t.state <> 'done' and a.state = 'collected' and not exists (select 1 from artifact "

@@ -98,9 +98,9 @@ static void answer_upload(struct sim *s, const struct message *m)
 /* The first messages that the turn takes; bytes that are gone again are answered at once. */
 static int take_batch(struct sim *s, struct message *batch)
 {
-	int count = 0, at = 0;
+	int count = 0, at = 0, limit = faults(s) && s->now < s->slow_until ? 2 : TURN_MESSAGES;
 
-	for (; at < s->inbox_count && count < TURN_MESSAGES; at++) {
+	for (; at < s->inbox_count && count < limit; at++) {
 		struct message *m = &s->inbox[at];
 		const struct blob *b = m->kind == WIRE_STORED
 		                               ? blob_find(s, json_text(m->body, "sha256", ""))
