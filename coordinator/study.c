@@ -46,7 +46,7 @@ static cJSON *plan_json(const char *study, const struct plan *plan, bool extende
 static int64_t study_save(struct turn *t, const char *name, int64_t id, const cJSON *sweep,
                           const cJSON *digests, int64_t total)
 {
-	char *text = json_canonical(sweep), *known = json_canonical(digests);
+	char *text = json_print(sweep, false), *known = json_canonical(digests);
 
 	if (id)
 		sql_run(t->db,

@@ -10,7 +10,7 @@ create table coordinator(                    -- one row: who owns this file
 create table study(
 	id integer primary key,
 	name text not null unique,
-	sweep text not null,                     -- the sweep as launched, canonical JSON
+	sweep text not null,                     -- the sweep as launched, defaults filled in
 	digests text not null default '{}',      -- JSON: what files and data sets hashed to at launch
 	state text not null default 'active' check (state in ('active', 'paused', 'cancelled')),
 	pause_now integer not null default 0,    -- paused, and what ran is handed back
