@@ -211,4 +211,34 @@ static inline void turns_checkpoint(struct turns *t, const char *agent, int64_t 
 	          "[{\"name\":\"loss\",\"step\":%ld,\"epoch\":1,\"value\":0.5}]}",
 	          agent, (long)trial, (long)attempt, (long)step, sha256, (long)step);
 }
+
+/* One trial that agent "a" holds as attempt 1. */
+static inline void turns_one(struct turns *t)
+{
+	turns_init(t);
+	turns_launch(t, "one", "[4]", false);
+	turns_hello(t, "a");
+	turns_state(t, 1, "leased");
+}
+
+static inline void turns_keep_alive(struct turns *t, const char *agent, int64_t ms)
+{
+	for (; ms > 0; ms -= 2000) {
+		t->now_ms += 2000;
+		turns_beat(t, agent, "[]");
+	}
+}
+
+static inline void turns_request(struct turns *t, const char *verb, const char *args)
+{
+	turns_say(t, "client", WIRE_REQUEST, "{\"id\":9,\"verb\":\"%s\",\"args\":%s}", verb, args);
+}
+
+static inline const char *turns_refusal(struct turns *t)
+{
+	const cJSON *reply = turns_reply(t, WIRE_REPLY);
+
+	assert_non_null(reply);
+	return json_bool(reply, "ok", true) ? "" : json_text(reply, "text", "?");
+}
 #endif

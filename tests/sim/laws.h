@@ -153,6 +153,10 @@ static const struct {
         {"a study's trials are numbered without a gap",
          "select count(*) from study s where trials <> (select count(*) from study_trial st where "
          "st.study = s.id and role = 'trial') or trials > total"},
+        {"a lease ends by the word of its own attempt",
+         "select count(*) from history h join attempt a on a.trial = h.trial and a.attempt = "
+         "h.attempt where h.seq > ?1 and h.event in ('error', 'error_last', 'yield', 'refuse', "
+         "'bad_result', 'finish') and coalesce(a.outcome, 'lost') = 'lost'"},
         {"an error or a loss is counted once",
          "select count(*) from trial t where errors > (select count(*) from history h where "
          "h.trial = t.id and event in ('error', 'error_last')) or losses > (select count(*) from "
