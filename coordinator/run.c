@@ -23,7 +23,7 @@ enum {
 
 struct run {
 	struct child serve, worker[WORKERS_MAX];
-	char worker_name[WORKERS_MAX][16];
+	char worker_name[WORKERS_MAX][24];
 	int workers;
 	int64_t ranks; /* offered by each agent */
 	const char *path;
