@@ -114,9 +114,9 @@ static inline struct sql_argument sql_argument_text(const char *value)
 #define SQL_MAP_(_1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, _15, _16, n, \
 	...) n
 #define SQL_MAP(...) \
-	SQL_MAP_(__VA_ARGS__, SQL_MAP16, SQL_MAP15, SQL_MAP14, SQL_MAP13, SQL_MAP12, \
-	SQL_MAP11, SQL_MAP10, SQL_MAP9, SQL_MAP8, SQL_MAP7, SQL_MAP6, SQL_MAP5, SQL_MAP4, SQL_MAP3, \
-	SQL_MAP2, SQL_MAP1)(__VA_ARGS__)
+	SQL_MAP_(__VA_ARGS__, SQL_MAP16, SQL_MAP15, SQL_MAP14, SQL_MAP13, SQL_MAP12, SQL_MAP11, \
+	SQL_MAP10, SQL_MAP9, SQL_MAP8, SQL_MAP7, SQL_MAP6, SQL_MAP5, SQL_MAP4, SQL_MAP3, SQL_MAP2, \
+	SQL_MAP1)(__VA_ARGS__)
 #define SQL_ARGUMENTS(...) \
 	((const struct sql_argument[]){{0} __VA_OPT__(, SQL_MAP(__VA_ARGS__))} + 1)
 /* clang-format on */

@@ -106,7 +106,8 @@ port=$((21000 + $$ % 10000))
 "$trawl" serve --listen tcp://127.0.0.1:$port >"$dir/serve.log" 2>&1 &
 serve=$!
 for _ in $(seq 100); do grep -q files: "$dir/serve.log" && break; sleep 0.1; done
-law a_second_coordinator_hears_who_holds_it refuses 1 "another coordinator holds it|$serve" "$trawl" serve --listen tcp://127.0.0.1:0
+law a_second_coordinator_hears_who_holds_it refuses 1 "another coordinator holds it|$serve" \
+	"$trawl" serve --listen tcp://127.0.0.1:0
 law a_port_in_use_is_one_line refuses 1 "in use|--listen" "$trawl" serve --db "$dir/b.db" --listen tcp://127.0.0.1:$port
 law reading_works_from_afar says "first" "$trawl" studies --db tcp://127.0.0.1:$port
 law changes_go_to_the_coordinator "$trawl" pause first
