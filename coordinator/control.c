@@ -48,12 +48,41 @@ static int64_t next_trial(struct turn *t, const char *text, int64_t study, int64
 	return sql_get_int(t->db, 0, text, study, after);
 }
 
-int study_cancel(struct turn *t, const cJSON *args, cJSON **result, struct error *e)
+static int64_t cancel_one(struct turn *t, int64_t id)
 {
-	int64_t study = named_study(t, args, result, e), id = 0, cancelled = 0;
 	struct trial trial;
 
-	if (!study)
+	if (!trial_load(t->db, id, &trial) ||
+	    !trial_move(t->db, t->now_ms, id, trial.attempt, ON_CANCEL, NULL))
+		return 0;
+	if (trial.state == TRIAL_LEASED)
+		attempt_end(t, id, trial.attempt, "cancelled", NULL);
+	return 1;
+}
+
+static int cancel_trial(struct turn *t, int64_t id, cJSON **result, struct error *e)
+{
+	struct trial trial;
+
+	if (!trial_load(t->db, id, &trial))
+		return error_set(e, "there is no trial %ld", (long)id);
+	if (!cancel_one(t, id))
+		return error_set(e, "trial %ld is %s: nothing to cancel", (long)id,
+		                 trial_state_name(trial.state));
+	sql_run(t->db, "update study_trial set wanted = 0 where trial = ?", id);
+	*result = cJSON_CreateObject();
+	cJSON_AddNumberToObject(*result, "cancelled", 1);
+	t->all = true;
+	return 0;
+}
+
+int study_cancel(struct turn *t, const cJSON *args, cJSON **result, struct error *e)
+{
+	int64_t one = json_int(args, "trial", 0), study = 0, id = 0, cancelled = 0;
+
+	if (one)
+		return cancel_trial(t, one, result, e);
+	if (!(study = named_study(t, args, result, e)))
 		return -1;
 	sql_run(t->db, "update study_trial set wanted = 0 where study = ?", study);
 	while ((id = next_trial(
@@ -61,15 +90,8 @@ int study_cancel(struct turn *t, const cJSON *args, cJSON **result, struct error
 	                "select min(trial) from study_trial st where study = ? and trial > ? "
 	                "and not exists (select 1 from study_trial o where o.trial = st.trial "
 	                "and o.wanted)",
-	                study, id)) &&
-	       trial_load(t->db, id, &trial)) {
-		bool leased = trial.state == TRIAL_LEASED;
-		if (!trial_move(t->db, t->now_ms, id, trial.attempt, ON_CANCEL, NULL))
-			continue;
-		cancelled++;
-		if (leased)
-			attempt_end(t, id, trial.attempt, "cancelled", NULL);
-	}
+	                study, id)))
+		cancelled += cancel_one(t, id);
 	cJSON_AddNumberToObject(*result, "cancelled", (double)cancelled);
 	return set_state(t, study, "cancelled", false);
 }

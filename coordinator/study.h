@@ -36,7 +36,8 @@ int study_add(struct turn *t, const cJSON *args, cJSON **result, struct error *e
 int study_pause(struct turn *t, const cJSON *args, cJSON **result, struct error *e);
 int study_resume(struct turn *t, const cJSON *args, cJSON **result, struct error *e);
 
-/* args {study}: its trials are cancelled but for those that another study wants. */
+/* args {study}: its trials are cancelled but for those that another study wants; or {trial}: no
+ * study wants it any more.  The result is {cancelled}, how many. */
 int study_cancel(struct turn *t, const cJSON *args, cJSON **result, struct error *e);
 
 /* args {study} (its failed trials) or {trial} (failed, infeasible, cancelled): once more, with
