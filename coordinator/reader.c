@@ -8,16 +8,18 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <zmq.h>
 
 #define INSIDE "inproc://reader"
-enum { ROWS_MOST = 200000, SECONDS_MOST = 600, BINDS_MOST = 8 };
+enum { ROWS_MOST = 200000, SECONDS_MOST = 600, BINDS_MOST = 8, WAITING_MOST = 64, JOIN_MS = 50 };
 
 struct reader {
 	pthread_t thread;
 	void *socket, *theirs; /* both ends of a PAIR */
 	sqlite3 *db;
 	struct sql sql; /* the same connection, for explain */
+	bool stopping;  /* set by one thread, read by the other */
 };
 
 static int64_t limited(int64_t asked, int64_t most)
@@ -93,7 +95,9 @@ static void *serve_queries(void *context)
 		cJSON *request =
 		        more ? cJSON_ParseWithLength(zmq_msg_data(&body), zmq_msg_size(&body))
 		             : NULL;
-		if (request) {
+		if (__atomic_load_n(&r->stopping, __ATOMIC_ACQUIRE))
+			more = false;
+		else if (request) {
 			struct message m = message_make(WIRE_REPLY, zmq_msg_data(&route),
 			                                zmq_msg_size(&route), answer(r, request));
 			wire_send(r->theirs, &m, NULL);
@@ -107,10 +111,12 @@ static void *serve_queries(void *context)
 	}
 }
 
+/* Up to WAITING_MOST requests wait in the PAIR; a turn never waits for the reader. */
 static void *pair(void *zmq, bool bind)
 {
 	void *socket = zmq_socket(zmq, ZMQ_PAIR);
-	int linger = 0;
+	int linger = 0, half = WAITING_MOST / 2;
+	zmq_setsockopt(socket, bind ? ZMQ_SNDHWM : ZMQ_RCVHWM, &half, sizeof half);
 	zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger);
 	if (bind)
 		zmq_bind(socket, INSIDE);
@@ -138,24 +144,32 @@ void reader_stop(struct reader *r)
 {
 	if (!r)
 		return;
-	sqlite3_interrupt(r->db);
-	zmq_send(r->socket, "", 0, 0);
-	pthread_join(r->thread, NULL);
+	__atomic_store_n(&r->stopping, true, __ATOMIC_RELEASE);
+	struct timespec until;
+	do {
+		sqlite3_interrupt(r->db);
+		zmq_send(r->socket, "", 0, ZMQ_DONTWAIT);
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += JOIN_MS * 1000000L;
+		until.tv_sec += until.tv_nsec / 1000000000L;
+		until.tv_nsec %= 1000000000L;
+	} while (pthread_timedjoin_np(r->thread, NULL, &until));
 	zmq_close(r->socket);
 	zmq_close(r->theirs);
 	sql_release(&r->sql);
 	free(r);
 }
 
-bool reader_take(struct reader *r, const struct message *m)
+int reader_take(struct reader *r, const struct message *m, struct error *e)
 {
 	if (m->kind != WIRE_REQUEST || find(m->body) == VERBS)
-		return false;
+		return 0;
 	char *body = cJSON_PrintUnformatted(m->body);
-	zmq_send(r->socket, m->route, m->route_bytes, ZMQ_SNDMORE);
-	zmq_send(r->socket, body, strlen(body), 0);
+	int flags = ZMQ_DONTWAIT | ZMQ_SNDMORE;
+	bool sent = zmq_send(r->socket, m->route, m->route_bytes, flags) >= 0 &&
+	            zmq_send(r->socket, body, strlen(body), ZMQ_DONTWAIT) >= 0;
 	free(body);
-	return true;
+	return sent ? 1 : error_set(e, "too many queries wait for an answer: ask again later");
 }
 
 void *reader_socket(struct reader *r)

@@ -12,8 +12,9 @@ struct reader;
 struct reader *reader_start(void *zmq, const char *database, struct error *e);
 void reader_stop(struct reader *r); /* null is fine */
 
-/* Whether a message is a request that only reads; then it was handed over. */
-bool reader_take(struct reader *r, const struct message *m);
+/* 1: the message is a request that only reads, and was handed over; 0: it is none; -1: too many
+ * wait already. */
+int reader_take(struct reader *r, const struct message *m, struct error *e);
 
 /* The socket on which answers arrive, ready to be sent on as they are; poll it. */
 void *reader_socket(struct reader *r);

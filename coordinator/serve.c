@@ -229,9 +229,14 @@ static bool take(struct server *s, void *socket)
 		answer_error(s, socket, &m, &e);
 	if (got > 0 && m.kind == WIRE_ERROR)
 		complain(s, json_text(m.body, "text", "an error without text"));
-	else if (got > 0 && !(http && refuse_stored(s, &m)) && !reader_take(s->reader, &m)) {
-		s->batch[s->batch_count++] = m;
-		return true;
+	else if (got > 0 && !(http && refuse_stored(s, &m))) {
+		int reads = reader_take(s->reader, &m, &e);
+		if (reads < 0)
+			answer_error(s, socket, &m, &e);
+		if (reads == 0) {
+			s->batch[s->batch_count++] = m;
+			return true;
+		}
 	}
 	message_release(&m);
 	return got != 0;
