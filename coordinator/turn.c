@@ -177,6 +177,17 @@ static void forget_deleted(struct turn *t, const struct turn_input *in)
 		sql_run(t->db, "delete from doomed where sha256 = ?", (const char *)in->deleted[i]);
 }
 
+/* Bytes that nothing came to name are looked for now and then. */
+static void sweep(struct coordinator *c, struct turn *t, const struct turn_input *in)
+{
+	enum { SWEEP_MS = 3600 * 1000 };
+
+	if (c->swept_ms && in->monotonic_ms - c->swept_ms < SWEEP_MS)
+		return;
+	c->swept_ms = in->monotonic_ms;
+	artifact_sweep(t->db, t->now_ms);
+}
+
 static void list_doomed(struct turn *t)
 {
 	enum { AT_ONCE = 256 };
@@ -222,6 +233,7 @@ static void run(struct coordinator *c, struct turn *t, const struct turn_input *
 	t->out->more = study_advance(t);
 	t->all |= trial_settle(t->db, t->now_ms) > 0;
 	turn_orders(t);
+	sweep(c, t, in);
 	list_doomed(t);
 	t->out->wake_ms = wake_time(t);
 }

@@ -49,6 +49,7 @@ struct coordinator {
 	struct sql *db;
 	struct turn_options options;
 	int64_t wall_ms, monotonic_ms; /* 0: no turn yet */
+	int64_t swept_ms;              /* monotonic: when uploads that nothing names were swept */
 };
 
 /* Handles all messages, or none.  -1: nothing was committed, nothing may be sent, and the same
