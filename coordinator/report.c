@@ -382,9 +382,9 @@ void on_ended(struct turn *t, const cJSON *body)
 		(i < count ? endings[i].handle : ended_error)(t, &r, *text ? text : outcome,
 		                                              sha256_valid(sha256) ? sha256 : NULL);
 	sql_run(t->db,
-	        "update attempt set ended_ms = ?, outcome = ?, text = ?, log = coalesce(?, log) "
-	        "where "
-	        "trial = ? and attempt = ? and worker = ? and coalesce(outcome, 'lost') = 'lost'",
+	        "update attempt set ended_ms = ?1, outcome = ?2, text = ?3, "
+	        "log = iif(instr(log, coalesce(?4, '')) > 0, log, ?4) where trial = ?5 and "
+	        "attempt = ?6 and worker = ?7 and coalesce(outcome, 'lost') = 'lost'",
 	        t->now_ms, outcome, text, json_text(body, "log", NULL), r.id, r.attempt, r.worker);
 	if (r.standing == STANDING_CURRENT)
 		worker_judge(t, r.worker);

@@ -131,37 +131,58 @@ static int log_read(struct database *d, const char *id, const char *attempt, str
 {
 	return verb_query(
 	        d, r, e,
-	        "select a.log, t.state from trial t left join attempt a on a.trial = t.id and"
+	        "select a.attempt, a.log, a.log_end, t.state from trial t left join attempt a on"
+	        " a.trial = t.id and"
 	        " a.attempt = case when ?2 = '' then t.attempt else cast(?2 as integer) end"
 	        " where t.id = ?1",
 	        2, (const char *[]){id, attempt});
+}
+
+/* How far a log was printed: the database keeps the last of it, and where that ends. */
+struct printed {
+	int64_t attempt, end;
+};
+
+static void log_print(const struct rows *r, struct printed *p)
+{
+	const char *log = rows_text(r, 0, "log");
+	int64_t attempt = rows_int(r, 0, "attempt", 0), end = rows_int(r, 0, "log_end", 0);
+	int64_t length = (int64_t)strlen(log),
+	        fresh = attempt == p->attempt ? end - p->end : length;
+	fresh = fresh < 0 ? 0 : fresh > length ? length : fresh;
+	fputs(log + (length - fresh), stdout);
+	fflush(stdout);
+	*p = (struct printed){attempt, end};
+}
+
+static bool log_grows(const struct rows *r)
+{
+	static const char *const growing[] = {"waiting", "ready", "leased", "paused"};
+	for (size_t i = 0; i < sizeof growing / sizeof *growing; i++)
+		if (!strcmp(rows_text(r, 0, "state"), growing[i]))
+			return true;
+	return false;
 }
 
 int verb_logs(const struct options *o, struct error *e)
 {
 	struct database *d;
 	char id[24];
-	size_t printed = 0;
-	bool follow = option_given(o, "--follow"), running = true;
+	struct printed printed = {0};
+	bool go_on = true;
 	int rc = open_trial(o, &d, id, e);
-	while (!rc) {
+	while (!rc && go_on) {
 		struct rows r;
 		rc = log_read(d, id, option_text(o, "--attempt", ""), &r, e);
 		if (rc)
 			break;
-		const char *log = rows_text(&r, 0, "log");
-		if (strlen(log) > printed)
-			fputs(log + printed, stdout);
-		printed = strlen(log);
-		running = !strcmp(rows_text(&r, 0, "state"), "leased") ||
-		          !strcmp(rows_text(&r, 0, "state"), "ready");
+		log_print(&r, &printed);
+		go_on = option_given(o, "--follow") && log_grows(&r);
 		rows_release(&r);
-		fflush(stdout);
-		if (!follow || !running)
-			break;
-		usleep(FOLLOW_US);
+		if (go_on)
+			usleep(FOLLOW_US);
 	}
-	if (!rc && !printed)
+	if (!rc && !printed.end)
 		fprintf(stderr, "trial %s has printed nothing yet\n", id);
 	database_close(d);
 	return rc;

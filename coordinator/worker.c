@@ -159,7 +159,7 @@ void on_log(struct turn *t, const cJSON *body)
 		        "'[…]' || "
 		        "char(10), log) || ?2, -?3), log_end = ?1 + ?4 where trial = ?5 and "
 		        "attempt = ?6 "
-		        "and worker = ?7 and log_end <= ?1",
+		        "and worker = ?7 and log_end <= ?1 and coalesce(outcome, 'done') = 'done'",
 		        offset, text, LOG_BYTES, length, json_int(body, "trial", 0),
 		        json_int(body, "attempt", 0), worker);
 }
