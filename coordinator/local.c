@@ -47,7 +47,8 @@ static int take(const struct turn_output *out, cJSON **result, struct error *e)
 /* One turn for the request, then more until all trials of the study are made. */
 static int turns(struct coordinator *c, struct message *m, cJSON **result, struct error *e)
 {
-	struct turn_input in = {.messages = m, .count = 1, .free_bytes = -1};
+	/* No disk: nobody is there to hear of a lease. */
+	struct turn_input in = {.messages = m, .count = 1, .free_bytes = 0};
 	bool more = true;
 	while (more) {
 		struct turn_output out;
