@@ -112,6 +112,8 @@ int study_launch(struct turn *t, const cJSON *args, cJSON **result, struct error
 		goto end;
 	fields_fill(&sweep_fields, sweep);
 	int64_t id = study_find(t->db, spec.name, &old, &known);
+	if (old) /* fields that are newer than it stand at their defaults */
+		fields_fill(&sweep_fields, old);
 	if (check_same(spec.name, old, sweep, e) != 0)
 		goto end;
 	if (!known)
