@@ -193,9 +193,9 @@ void parallel_merge(const struct parallel *p, double *figures, int64_t count)
 
 int parallel_agree(const struct parallel *p, int mine)
 {
-	char other[sizeof(int)];
+	int other;
 
-	exchange(p, &mine, 1, sizeof mine, larger_int, other);
+	exchange(p, &mine, 1, sizeof mine, larger_int, &other);
 	return mine;
 }
 
