@@ -39,6 +39,7 @@ static const struct option_row serve_options[] = {
         {"--lease", NULL, "SECONDS", "a silent agent loses its trials after this (default 30)"},
         {"--allow-network-fs", NULL, NULL, "take a database on NFS or the like, at your risk"},
         OPTION_DB,
+        OPTION_JSON,
         OPTION_HELP,
         OPTIONS_END};
 static const struct option_row launch_options[] = {
@@ -65,17 +66,20 @@ static const struct option_row watch_options[] = {
         {"--plain", NULL, NULL, "lines instead of the live view"},
         {"--once", NULL, NULL, "draw the view once and leave"},
         OPTION_DB,
+        OPTION_JSON,
         OPTION_HELP,
         OPTIONS_END};
 static const struct option_row wait_options[] = {
         {"--timeout", NULL, "SECONDS", "give up after so long (default: never)"},
         OPTION_DB,
+        OPTION_JSON,
         OPTION_HELP,
         OPTIONS_END};
 static const struct option_row logs_options[] = {
         {"--follow", "-f", NULL, "go on as the log grows, until the trial ends"},
         {"--attempt", NULL, "N", "of this attempt (default: the last)"},
         OPTION_DB,
+        OPTION_JSON,
         OPTION_HELP,
         OPTIONS_END};
 static const struct option_row best_options[] = {OPTION_LIMIT("how many (default 5)"),
@@ -96,11 +100,13 @@ static const struct option_row get_options[] = {
         {"--output", "-o", "FILE", "where to (default: TRIAL-NAME.safetensors here)"},
         {"--store", NULL, "DIR", "where checkpoints are kept (default: beside the database)"},
         OPTION_DB,
+        OPTION_JSON,
         OPTION_HELP,
         OPTIONS_END};
 static const struct option_row data_options[] = {
         {"--to", NULL, "DIR", "folder to put it in (default: the last of $TRAWL_DATA's places)"},
         {"--from", NULL, "URL", "another mirror of the archive's folder"},
+        OPTION_JSON,
         OPTION_HELP,
         OPTIONS_END};
 

@@ -6,6 +6,7 @@
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,6 +30,8 @@ struct run {
 	const char *path;
 	char *work; /* folder of logs and agents' work, beside the database */
 	char *study;
+	int json_fd; /* stdout as it was, when --json sends what is said on the way to stderr; or -1
+	              */
 	struct error *error;
 };
 
@@ -177,6 +180,19 @@ static char *result_sql(struct database *d, const char *study, const char *view,
 	return text_take(&sql);
 }
 
+/* With --json, they are all that comes to where stdout was. */
+static void print_rows(struct run *r, const struct rows *rows)
+{
+	struct text out = {0};
+	bool json = r->json_fd >= 0;
+	rows_format(rows, json ? ROWS_JSON : ROWS_TABLE, isatty(STDOUT_FILENO), &out);
+	if (json)
+		dprintf(r->json_fd, "%s", out.data);
+	else
+		fputs(out.data, stdout);
+	text_release(&out);
+}
+
 static void print_results(struct run *r, struct database *d)
 {
 	struct rows rows;
@@ -187,10 +203,7 @@ static void print_results(struct run *r, struct database *d)
 	char *sql = result_sql(d, r->study, view, &e);
 	printf("\n");
 	if (sql && !verb_query(d, &rows, &e, sql, 0, NULL)) {
-		struct text out = {0};
-		rows_format(&rows, ROWS_TABLE, isatty(STDOUT_FILENO), &out);
-		fputs(out.data, stdout);
-		text_release(&out);
+		print_rows(r, &rows);
 		rows_release(&rows);
 		printf("\nThe SQL that made this table:\n  trawl sql --db %s \"%s\"\n", r->path,
 		       sql);
@@ -273,10 +286,15 @@ static int prepare(struct run *r, const struct options *o, struct error *e)
 
 int verb_run(const struct options *o, struct error *e)
 {
-	struct run r = {.error = e};
+	struct run r = {.error = e, .json_fd = -1};
 	struct database *d = NULL;
-	bool plain = option_given(o, "--plain") || !isatty(STDOUT_FILENO);
+	bool json = option_given(o, "--json");
+	bool plain = json || option_given(o, "--plain") || !isatty(STDOUT_FILENO);
 	int rc = -1;
+	if (json) {
+		r.json_fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+		dup2(STDERR_FILENO, STDOUT_FILENO);
+	}
 	if (prepare(&r, o, e))
 		goto out;
 	d = database_open(r.path, true, e);
@@ -297,6 +315,8 @@ out:
 	for (int i = 0; i < r.workers; i++)
 		child_release(&r.worker[i]);
 	child_release(&r.serve);
+	if (r.json_fd >= 0)
+		close(r.json_fd);
 	database_close(d);
 	free(r.study);
 	free(r.work);

@@ -36,6 +36,15 @@ void verb_print(const struct options *o, const struct rows *r, const char *nothi
 	text_release(&out);
 }
 
+int verb_print_json(cJSON *json)
+{
+	char *s = json_print(json, true);
+	puts(s);
+	free(s);
+	cJSON_Delete(json);
+	return 0;
+}
+
 void verb_data_roots(const struct options *o)
 {
 	if (option_given(o, "--data"))

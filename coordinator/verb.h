@@ -62,6 +62,9 @@ int verb_data(const struct options *o, struct error *e);
 /* Prints rows as --json, --csv or a table asks; says `nothing` when there are none in a table. */
 void verb_print(const struct options *o, const struct rows *r, const char *nothing);
 
+/* Prints and deletes a value: what a verb answers with --json.  0. */
+int verb_print_json(cJSON *json);
+
 /* --data, where it is given, is where data sets are looked for from here on. */
 void verb_data_roots(const struct options *o);
 

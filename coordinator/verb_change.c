@@ -16,16 +16,15 @@ static int change(const struct options *o, bool create, const char *verb, cJSON 
 		return -1;
 	}
 	cJSON *result = database_change(d, verb, args, e);
-	if (result && option_given(o, "--json")) {
-		char *s = json_print(result, true);
-		puts(s);
-		free(s);
-	} else if (result && say) {
-		say(result);
-	}
 	database_close(d);
+	if (!result)
+		return -1;
+	if (option_given(o, "--json"))
+		return verb_print_json(result);
+	if (say)
+		say(result);
 	cJSON_Delete(result);
-	return result ? 0 : -1;
+	return 0;
 }
 
 static cJSON *args_text(const char *key, const char *value)

@@ -34,8 +34,13 @@ int verb_data(const struct options *o, struct error *e)
 	int rc = fetch_data(o->word[1], folder, &how, &path, e);
 	if (isatty(STDERR_FILENO))
 		fprintf(stderr, "\033[K");
-	if (!rc)
+	if (!rc && option_given(o, "--json")) {
+		cJSON *json = cJSON_CreateObject();
+		cJSON_AddStringToObject(json, "file", path);
+		verb_print_json(json);
+	} else if (!rc) {
 		printf("%s\n", path);
+	}
 	free(path);
 	free(folder);
 	return rc;

@@ -53,6 +53,20 @@ static int copy(const char *from, const char *to, const char *sha256, struct err
 	return rc;
 }
 
+static void say_got(const struct options *o, const char *path, const struct rows *r)
+{
+	if (!option_given(o, "--json")) {
+		printf("%s (%s bytes)\n", path, rows_text(r, 0, "bytes"));
+		return;
+	}
+	cJSON *json = cJSON_CreateObject();
+	cJSON_AddStringToObject(json, "file", path);
+	cJSON_AddStringToObject(json, "sha256", rows_text(r, 0, "sha256"));
+	cJSON_AddNumberToObject(json, "bytes", (double)rows_int(r, 0, "bytes", 0));
+	cJSON_AddNumberToObject(json, "step", (double)rows_int(r, 0, "step", 0));
+	verb_print_json(json);
+}
+
 int verb_get(const struct options *o, struct error *e)
 {
 	const char *name = o->words > 1 ? o->word[1] : "weights";
@@ -73,8 +87,8 @@ int verb_get(const struct options *o, struct error *e)
 		        e,
 		        "%s is not there; say with --store where the coordinator keeps checkpoints",
 		        from);
-	else if (!copy(from, to, rows_text(&r, 0, "sha256"), e))
-		rc = printf("%s (%s bytes)\n", to, rows_text(&r, 0, "bytes")) < 0 ? -1 : 0;
+	else if (!(rc = copy(from, to, rows_text(&r, 0, "sha256"), e)))
+		say_got(o, to, &r);
 out:
 	rows_release(&r);
 	free(from);

@@ -30,6 +30,16 @@ static int http_place(const char *text, char host[256], int *port, struct error 
 	return 0;
 }
 
+static void say_ready_json(void *context, const char *endpoint, const char *url)
+{
+	cJSON *json = cJSON_CreateObject();
+	cJSON_AddStringToObject(json, "database", context);
+	cJSON_AddStringToObject(json, "endpoint", endpoint);
+	cJSON_AddStringToObject(json, "url", url);
+	verb_print_json(json);
+	fflush(stdout);
+}
+
 int verb_serve(const struct options *o, struct error *e)
 {
 	char host[256] = "";
@@ -39,7 +49,8 @@ int verb_serve(const struct options *o, struct error *e)
 	                            .artifacts = option_text(o, "--store", NULL),
 	                            .http_url = option_text(o, "--http-url", NULL),
 	                            .allow_network = option_given(o, "--allow-network-fs"),
-	                            .ready = say_ready};
+	                            .ready =
+	                                    option_given(o, "--json") ? say_ready_json : say_ready};
 	if (http_place(option_text(o, "--http", ""), host, &how.http_port, e) ||
 	    option_int(o, "--lease", 1, LEASE_MAX_S, 0, &lease_s, e))
 		return -1;

@@ -114,13 +114,10 @@ int verb_show(const struct options *o, struct error *e)
 	rc = rc ? rc : show_head(o, d, id, json, e);
 	for (int i = 0; i < PARTS && !rc; i++)
 		rc = show_part(o, d, &parts[i], id, json, e);
-	if (json && !rc) {
-		char *s = json_print(json, true);
-		puts(s);
-		free(s);
-	}
-	cJSON_Delete(json);
 	database_close(d);
+	if (json && !rc)
+		return verb_print_json(json);
+	cJSON_Delete(json);
 	return rc;
 }
 
@@ -164,25 +161,38 @@ static bool log_grows(const struct rows *r)
 	return false;
 }
 
+static int log_json(const struct rows *r, const char *id)
+{
+	cJSON *json = cJSON_CreateObject();
+	cJSON_AddNumberToObject(json, "trial", strtod(id, NULL));
+	cJSON_AddNumberToObject(json, "attempt", (double)rows_int(r, 0, "attempt", 0));
+	cJSON_AddStringToObject(json, "state", rows_text(r, 0, "state"));
+	cJSON_AddStringToObject(json, "log", rows_text(r, 0, "log"));
+	return verb_print_json(json);
+}
+
 int verb_logs(const struct options *o, struct error *e)
 {
 	struct database *d;
 	char id[24];
 	struct printed printed = {0};
-	bool go_on = true;
+	bool go_on = true, json = option_given(o, "--json");
 	int rc = open_trial(o, &d, id, e);
 	while (!rc && go_on) {
 		struct rows r;
 		rc = log_read(d, id, option_text(o, "--attempt", ""), &r, e);
 		if (rc)
 			break;
-		log_print(&r, &printed);
 		go_on = option_given(o, "--follow") && log_grows(&r);
+		if (!json)
+			log_print(&r, &printed);
+		else if (!go_on)
+			log_json(&r, id);
 		rows_release(&r);
 		if (go_on)
 			usleep(FOLLOW_US);
 	}
-	if (!rc && !printed.end)
+	if (!rc && !json && !printed.end)
 		fprintf(stderr, "trial %s has printed nothing yet\n", id);
 	database_close(d);
 	return rc;
@@ -197,15 +207,12 @@ int verb_explain(const struct options *o, struct error *e)
 	int64_t trial;
 	if (d && !verb_find_trial(d, o->word[0], &trial, e))
 		json = database_explain(d, trial, e);
-	if (json && option_given(o, "--json")) {
-		char *s = json_print(json, true);
-		puts(s);
-		free(s);
-	} else if (json) {
-		printf("%s\n\nmoves\n%s", json_text(json, "reason", ""),
-		       json_text(json, "moves", ""));
-	}
-	cJSON_Delete(json);
 	database_close(d);
-	return json ? 0 : -1;
+	if (!json)
+		return -1;
+	if (option_given(o, "--json"))
+		return verb_print_json(json);
+	printf("%s\n\nmoves\n%s", json_text(json, "reason", ""), json_text(json, "moves", ""));
+	cJSON_Delete(json);
+	return 0;
 }

@@ -96,6 +96,29 @@ static bool once(void *given)
 	return *(bool *)given;
 }
 
+/* The snapshot behind the picture. */
+static int print_json(struct database *d, const char *study, struct error *e)
+{
+	struct screen v;
+	if (screen_read(&v, d, study, clock_wall_ms(), e)) {
+		screen_release(&v);
+		return -1;
+	}
+	const struct {
+		const char *key;
+		const struct rows *rows;
+	} part[] = {{"studies", &v.study}, {"trials", &v.trial}, {"workers", &v.worker}};
+	cJSON *json = cJSON_CreateObject();
+	for (int i = 0; i < 3; i++) {
+		struct text t = {0};
+		rows_format(part[i].rows, ROWS_JSON, false, &t);
+		cJSON_AddItemToObject(json, part[i].key, cJSON_Parse(t.data));
+		text_release(&t);
+	}
+	screen_release(&v);
+	return verb_print_json(json);
+}
+
 int verb_watch(const struct options *o, struct error *e)
 {
 	struct database *d = verb_database(o, e);
@@ -105,7 +128,9 @@ int verb_watch(const struct options *o, struct error *e)
 	int rc = -1;
 	if (!d || (o->words && !(study = verb_find_study(d, o, e))))
 		goto out;
-	if (only_once && plain) {
+	if (option_given(o, "--json")) {
+		rc = print_json(d, study, e);
+	} else if (only_once && plain) {
 		struct text picture = {0};
 		struct screen v;
 		rc = screen_read(&v, d, study, clock_wall_ms(), e);
@@ -124,6 +149,16 @@ out:
 	return rc;
 }
 
+static void print_counts(const struct screen *v, const char *study)
+{
+	static const char *const count[] = {"total", "done", "running", "waiting", "failed"};
+	cJSON *json = cJSON_CreateObject();
+	cJSON_AddStringToObject(json, "study", study);
+	for (size_t i = 0; i < sizeof count / sizeof *count; i++)
+		cJSON_AddNumberToObject(json, count[i], (double)screen_count(v, count[i]));
+	verb_print_json(json);
+}
+
 int verb_wait(const struct options *o, struct error *e)
 {
 	struct database *d = verb_database(o, e);
@@ -137,6 +172,8 @@ int verb_wait(const struct options *o, struct error *e)
 		rc = screen_read(&v, d, study, clock_wall_ms(), e);
 		bool ended = !rc && screen_ended(&v);
 		int64_t failed = rc ? 0 : screen_count(&v, "failed");
+		if (ended && option_given(o, "--json"))
+			print_counts(&v, study);
 		screen_release(&v);
 		if (ended && failed)
 			rc = error_set(e,

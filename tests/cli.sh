@@ -59,7 +59,7 @@ every_verb_has_help() {
 }
 every_reader_speaks_json() {
 	local verb
-	for verb in studies workers status "show 1" "explain 1" "best first" "export first" "sql select(1)"; do
+	for verb in studies workers status "show 1" "explain 1" "best first" "export first" "sql select(1)" "watch first" "logs 1"; do
 		json "$trawl" $verb || { echo "$verb --json"; return 1; }
 	done
 }
@@ -112,6 +112,9 @@ law a_port_in_use_is_one_line refuses 1 "in use|--listen" "$trawl" serve --db "$
 law reading_works_from_afar says "first" "$trawl" studies --db tcp://127.0.0.1:$port
 law changes_go_to_the_coordinator "$trawl" pause first
 law and_are_there is "select state from study where name = 'first'" paused
+law one_trial_can_be_cancelled "$trawl" cancel second/1
+law and_only_that_one is "select count(*) from trial where state = 'cancelled'" 1
+law what_is_cancelled_is_not_cancelled_again refuses 1 "is cancelled: nothing to cancel" "$trawl" cancel second/1
 garbage() {
 	head -c 4096 /dev/urandom >/dev/tcp/127.0.0.1/$port
 	says "first" "$trawl" studies --db tcp://127.0.0.1:$port
