@@ -170,7 +170,9 @@ static int check_metadata(const struct trainer *t, const struct safetensors *f, 
 static int read_metrics(struct result *r, const struct safetensors *f, struct error *e)
 {
 	const char *text = safetensors_metadata(f, "metrics");
-	cJSON *rows = json_parse(text ? text : "", text ? strlen(text) : 0, "its metrics", e);
+	if (!text)
+		return error_set(e, "it holds no metrics: final weights, not a checkpoint");
+	cJSON *rows = json_parse(text, strlen(text), "its metrics", e);
 	int status = rows ? result_rows_load(r, rows, e) : -1;
 
 	cJSON_Delete(rows);

@@ -22,6 +22,10 @@ int parallel_begin(struct parallel *p, int expected, struct error *e)
 		return error_set(e, "cannot start MPI");
 	MPI_Comm_rank(MPI_COMM_WORLD, &p->rank);
 	MPI_Comm_size(MPI_COMM_WORLD, &p->ranks);
+	if (p->ranks & (p->ranks - 1))
+		return error_set(e,
+		                 "%d ranks: a power of two is needed (mpiexec.mpich -n 1, 2, 4 …)",
+		                 p->ranks);
 	if (expected && expected != p->ranks)
 		return error_set(
 		        e,
