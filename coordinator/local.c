@@ -47,8 +47,7 @@ static int take(const struct turn_output *out, cJSON **result, struct error *e)
 /* One turn for the request, then more until all trials of the study are made. */
 static int turns(struct coordinator *c, struct message *m, cJSON **result, struct error *e)
 {
-	/* No disk: nobody is there to hear of a lease. */
-	struct turn_input in = {.messages = m, .count = 1, .free_bytes = 0};
+	struct turn_input in = {.messages = m, .count = 1, .free_bytes = -1, .alone = true};
 	bool more = true;
 	while (more) {
 		struct turn_output out;

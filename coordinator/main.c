@@ -97,7 +97,7 @@ static const struct option_row sql_options[] = {
         OPTION_HELP,
         OPTIONS_END};
 static const struct option_row get_options[] = {
-        {"--output", "-o", "FILE", "where to (default: TRIAL-NAME.safetensors here)"},
+        {"--output", "-o", "FILE", "where to (default: trial-TRIAL-NAME.safetensors here)"},
         {"--store", NULL, "DIR", "where checkpoints are kept (default: beside the database)"},
         OPTION_DB,
         OPTION_JSON,

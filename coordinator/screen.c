@@ -193,6 +193,14 @@ static void fit(struct text *out, const char *s, int width)
 	text_add(out, "%*s", width - n, "");
 }
 
+static void trial_name(const struct screen *v, int64_t i, struct text *out)
+{
+	if (!strcmp(rows_text(&v->trial, i, "role"), "parent"))
+		text_add(out, "parent");
+	else
+		screen_assignment(rows_text(&v->trial, i, "assignment"), out);
+}
+
 enum { BAR = 20, NUMBERS = 58 }; /* what a trial's line needs beside its name */
 
 static void draw_trial(struct text *out, const struct screen *v, int64_t i, int width, bool colour)
@@ -201,9 +209,7 @@ static void draw_trial(struct text *out, const struct screen *v, int64_t i, int 
 	struct text name = {0};
 	char epoch[32] = "";
 	int room = width - NUMBERS - BAR < 12 ? 12 : width - NUMBERS - BAR;
-	screen_assignment(rows_text(&v->trial, i, "assignment"), &name);
-	if (!strcmp(rows_text(&v->trial, i, "role"), "parent"))
-		text_add(&name, "%sparent", name.length ? " " : "");
+	trial_name(v, i, &name);
 	if (*rows_text(&v->trial, i, "epochs"))
 		snprintf(epoch, sizeof epoch, "%s/%s", rows_text(&v->trial, i, "epoch"),
 		         rows_text(&v->trial, i, "epochs"));
@@ -252,15 +258,18 @@ static void draw_study(struct text *out, const struct screen *v, int64_t i, bool
 static void draw_total(struct text *out, const struct screen *v, int width, bool colour)
 {
 	double part = 0, spent = 0;
-	int64_t first = INT64_MAX;
+	int64_t first = INT64_MAX, last = 0;
 	char spent_text[24], left[24] = "";
 	for (int64_t i = 0; i < v->trial.count; i++) {
 		part += trial_part(v, i) / (double)v->trial.count;
 		int64_t at = rows_int(&v->trial, i, "first_ms", INT64_MAX);
 		first = at < first ? at : first;
+		at = rows_int(&v->trial, i, "ended_ms", 0);
+		last = at > last ? at : last;
 	}
-	if (first < v->now_ms)
-		spent = 1e-3 * (double)(v->now_ms - first);
+	int64_t until = screen_ended(v) ? last : v->now_ms;
+	if (first < until)
+		spent = 1e-3 * (double)(until - first);
 	screen_duration(spent, spent_text);
 	if (part > 0.02 && part < 1 && screen_count(v, "running"))
 		screen_duration(spent * (1 - part) / part, left);
@@ -334,7 +343,7 @@ void screen_changes(const struct screen *v, const struct screen *before, struct 
 		if (!changed)
 			continue;
 		text_add(out, "trial %s (", rows_text(&v->trial, i, "id"));
-		screen_assignment(rows_text(&v->trial, i, "assignment"), out);
+		trial_name(v, i, out);
 		text_add(out, ") %s", rows_text(&v->trial, i, "state"));
 		if (*rows_text(&v->trial, i, "epochs"))
 			text_add(out, " epoch %s/%s", rows_text(&v->trial, i, "epoch"),

@@ -93,7 +93,8 @@ static int bind_all(struct server *s, struct error *e)
 	if (zmq_bind(s->outside, s->options->listen) != 0)
 		return error_set(e, "%s: cannot listen: %s%s", s->options->listen,
 		                 zmq_strerror(errno),
-		                 errno == EADDRINUSE ? "; choose another port with --listen" : "");
+		                 errno == EADDRINUSE ? "; choose another port with --listen"
+		                                     : "; --listen wants tcp://HOST:PORT");
 	zmq_getsockopt(s->outside, ZMQ_LAST_ENDPOINT, bound, &size);
 	/* Clients on this machine find us through the loopback. */
 	const char *any = strstr(bound, "//0.0.0.0:");

@@ -222,9 +222,25 @@ static int64_t wake_time(struct turn *t)
 	return wake < ready ? wake : ready;
 }
 
+static bool disk_is_low(const struct coordinator *c, const struct turn_input *in)
+{
+	return in->free_bytes >= 0 && in->free_bytes < c->options.free_bytes_min;
+}
+
+/* Once when it begins: people wonder why nothing is leased. */
+static void note_disk(struct coordinator *c, struct turn *t, const struct turn_input *in)
+{
+	if (disk_is_low(c, in) && !c->disk_low)
+		event_add(t->db, t->now_ms, "disk_low", 0, 0, 0,
+		          "%ld MB are left on the disk of the artifacts: nothing is leased until "
+		          "there are %ld",
+		          (long)(in->free_bytes >> 20), (long)(c->options.free_bytes_min >> 20));
+}
+
 static void run(struct coordinator *c, struct turn *t, const struct turn_input *in)
 {
 	mind_the_gap(c, t, in);
+	note_disk(c, t, in);
 	forget_deleted(t, in);
 	for (size_t i = 0; i < in->count && !sql_failed_by_world(t->db); i++)
 		handle(t, &in->messages[i]);
@@ -245,8 +261,7 @@ int turn_run(struct coordinator *c, const struct turn_input *in, struct turn_out
 	                 .options = &c->options,
 	                 .now_ms = in->wall_ms,
 	                 .out = out,
-	                 .leasing =
-	                         in->free_bytes < 0 || in->free_bytes >= c->options.free_bytes_min};
+	                 .leasing = !in->alone && !disk_is_low(c, in)};
 	int status = 0;
 
 	*out = (struct turn_output){0};
@@ -263,6 +278,7 @@ int turn_run(struct coordinator *c, const struct turn_input *in, struct turn_out
 	} else {
 		c->wall_ms = in->wall_ms;
 		c->monotonic_ms = in->monotonic_ms;
+		c->disk_low = disk_is_low(c, in);
 	}
 	for (size_t i = 0; i < t.heard_count; i++)
 		free(t.heard[i].agent);

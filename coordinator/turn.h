@@ -29,6 +29,7 @@ struct turn_input {
 	size_t count;
 	bool drained;                /* no message is left in any socket */
 	int64_t free_bytes;          /* of the disk; -1: unknown */
+	bool alone;                  /* no agent can hear what is sent: nothing is leased */
 	char (*deleted)[SHA256_HEX]; /* of the last output's, what was deleted */
 	size_t deleted_count;
 };
@@ -49,6 +50,7 @@ struct coordinator {
 	struct sql *db;
 	struct turn_options options;
 	int64_t wall_ms, monotonic_ms; /* 0: no turn yet */
+	bool disk_low;                 /* at the last turn */
 	int64_t swept_ms;              /* monotonic: when uploads that nothing names were swept */
 };
 

@@ -94,20 +94,42 @@ int verb_add(const struct options *o, struct error *e)
 	return change(o, false, "add", args, say_added, e);
 }
 
+static void say_paused(const cJSON *r)
+{
+	printf("%s is paused: `trawl resume %s` goes on\n", json_text(r, "study", ""),
+	       json_text(r, "study", ""));
+}
+
+static void say_resumed(const cJSON *r)
+{
+	printf("%s goes on\n", json_text(r, "study", ""));
+}
+
+static void say_cancelled(const cJSON *r)
+{
+	printf("%lld trials cancelled\n", (long long)json_int(r, "cancelled", 0));
+}
+
+static void say_retried(const cJSON *r)
+{
+	printf("%lld trials are tried again\n", (long long)json_int(r, "retried", 0));
+}
+
 int verb_pause(const struct options *o, struct error *e)
 {
 	cJSON *args = args_text("study", o->word[0]);
 	cJSON_AddBoolToObject(args, "now", option_given(o, "--now"));
-	return change(o, false, "pause", args, NULL, e);
+	return change(o, false, "pause", args, say_paused, e);
 }
 
 int verb_resume(const struct options *o, struct error *e)
 {
-	return change(o, false, "resume", args_text("study", o->word[0]), NULL, e);
+	return change(o, false, "resume", args_text("study", o->word[0]), say_resumed, e);
 }
 
 /* A study by its name, or else one trial. */
-static int change_target(const struct options *o, const char *verb, struct error *e)
+static int change_target(const struct options *o, const char *verb,
+                         void (*say)(const cJSON *result), struct error *e)
 {
 	struct database *d = verb_database(o, e);
 	struct rows r;
@@ -127,17 +149,17 @@ static int change_target(const struct options *o, const char *verb, struct error
 	cJSON *args = study ? args_text("study", o->word[0]) : cJSON_CreateObject();
 	if (!study)
 		cJSON_AddNumberToObject(args, "trial", (double)trial);
-	return change(o, false, verb, args, NULL, e);
+	return change(o, false, verb, args, say, e);
 }
 
 int verb_cancel(const struct options *o, struct error *e)
 {
-	return change_target(o, "cancel", e);
+	return change_target(o, "cancel", say_cancelled, e);
 }
 
 int verb_retry(const struct options *o, struct error *e)
 {
-	return change_target(o, "retry", e);
+	return change_target(o, "retry", say_retried, e);
 }
 
 int verb_worker(const struct options *o, struct error *e)

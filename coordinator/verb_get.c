@@ -81,7 +81,8 @@ int verb_get(const struct options *o, struct error *e)
 	                                    : database_beside(database_name(d), "artifacts");
 	from = artifact_path(folder, rows_text(&r, 0, "sha256"));
 	to = option_given(o, "--output") ? xstrdup(option_text(o, "--output", NULL))
-	                                 : xformat("trial-%" PRId64 "-%s.safetensors", trial, name);
+	                                 : xformat("trial-%" PRId64 "-%s%s", trial, name,
+	                                           strcmp(name, "log") ? ".safetensors" : "");
 	if (!file_exists(from))
 		error_set(
 		        e,

@@ -128,28 +128,33 @@ static int log_read(struct database *d, const char *id, const char *attempt, str
 {
 	return verb_query(
 	        d, r, e,
-	        "select a.attempt, a.log, a.log_end, t.state from trial t left join attempt a on"
+	        "select a.attempt, a.log, t.state from trial t left join attempt a on"
 	        " a.trial = t.id and"
 	        " a.attempt = case when ?2 = '' then t.attempt else cast(?2 as integer) end"
 	        " where t.id = ?1",
 	        2, (const char *[]){id, attempt});
 }
 
-/* How far a log was printed: the database keeps the last of it, and where that ends. */
-struct printed {
-	int64_t attempt, end;
-};
+enum { ANCHOR_BYTES = 400 };
 
-static void log_print(const struct rows *r, struct printed *p)
+/* What comes behind what was printed: the database keeps the last of a log, so the end of that is
+ * looked for.  All of it when there is no trace of that: another attempt's. */
+static const char *log_behind(const char *log, const char *printed)
+{
+	size_t length = strlen(printed), anchor = length < ANCHOR_BYTES ? length : ANCHOR_BYTES;
+	const char *end = printed + length - anchor;
+	const char *found =
+	        strncmp(log, printed, length) ? strstr(log, end) : log + length - anchor;
+	return found ? found + anchor : log;
+}
+
+static void log_print(const struct rows *r, char **printed)
 {
 	const char *log = rows_text(r, 0, "log");
-	int64_t attempt = rows_int(r, 0, "attempt", 0), end = rows_int(r, 0, "log_end", 0);
-	int64_t length = (int64_t)strlen(log),
-	        fresh = attempt == p->attempt ? end - p->end : length;
-	fresh = fresh < 0 ? 0 : fresh > length ? length : fresh;
-	fputs(log + (length - fresh), stdout);
+	fputs(*printed ? log_behind(log, *printed) : log, stdout);
 	fflush(stdout);
-	*p = (struct printed){attempt, end};
+	free(*printed);
+	*printed = xstrdup(log);
 }
 
 static bool log_grows(const struct rows *r)
@@ -175,7 +180,7 @@ int verb_logs(const struct options *o, struct error *e)
 {
 	struct database *d;
 	char id[24];
-	struct printed printed = {0};
+	char *printed = NULL;
 	bool go_on = true, json = option_given(o, "--json");
 	int rc = open_trial(o, &d, id, e);
 	while (!rc && go_on) {
@@ -192,8 +197,9 @@ int verb_logs(const struct options *o, struct error *e)
 		if (go_on)
 			usleep(FOLLOW_US);
 	}
-	if (!rc && !json && !printed.end)
+	if (!rc && !json && !(printed && *printed))
 		fprintf(stderr, "trial %s has printed nothing yet\n", id);
+	free(printed);
 	database_close(d);
 	return rc;
 }

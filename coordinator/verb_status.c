@@ -1,6 +1,8 @@
 /* Verbs that say how things stand: studies, workers, status. */
+#include "coordinator/trial.h"
 #include "coordinator/verb.h"
 #include "core/base/clock.h"
+#include "core/base/text.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,24 +71,40 @@ static const char trials_sql[] =
         " where (?1 = '' or s.name = ?1) and (?2 = '' or t.state = ?2)"
         " order by s.id, st.number < 0 desc, st.number";
 
+static int check_state(const char *state, struct error *e)
+{
+	struct text known = {0};
+	if (trial_state_of(state) != TRIAL_STATES && trial_state_of(state) != TRIAL_NONE)
+		return 0;
+	for (int i = TRIAL_NONE + 1; i < TRIAL_STATES; i++)
+		text_add(&known, "%s%s", known.length ? ", " : "",
+		         trial_state_name((enum trial_state)i));
+	error_set(e, "--state %s: wants one of %s", state, known.data);
+	text_release(&known);
+	return -1;
+}
+
 int verb_status(const struct options *o, struct error *e)
 {
+	const char *state = option_text(o, "--state", "");
+	if (*state && check_state(state, e))
+		return -1;
 	struct database *d = verb_database(o, e);
 	char *study = NULL;
 	struct rows r;
 	int rc = -1;
 	if (!d || (o->words && !(study = verb_find_study(d, o, e))))
 		goto out;
-	rc = verb_query(d, &r, e, trials_sql, 2,
-	                (const char *[]){study ? study : "", option_text(o, "--state", "")});
+	rc = verb_query(d, &r, e, trials_sql, 2, (const char *[]){study ? study : "", state});
 	if (rc)
 		goto out;
 	verb_print(o, &r, "no trials");
 	rows_release(&r);
-	if (!option_given(o, "--json") &&
+	if (!option_given(o, "--json") && !option_given(o, "--csv") &&
 	    !verb_query(d, &r, e,
 	                "select kind, text from event where kind in ('quarantined',"
-	                " 'wal_large', 'disk_low') order by seq desc limit 3",
+	                " 'wal_large', 'disk_low') and at_ms > 1000 * (unixepoch() - 86400) order "
+	                "by seq desc limit 3",
 	                0, NULL)) {
 		for (int64_t i = 0; i < r.count; i++)
 			printf("note: %s: %s\n", rows_text(&r, i, "kind"),

@@ -89,6 +89,10 @@ law five_mistakes_are_listed_at_once refuses 9 \
 	"$trawl" launch "$dir/mistakes.json"
 law broken_json_says_where refuses 1 "cut.json|line" "$trawl" launch "$dir/cut.json"
 law a_missing_data_set_says_where_it_was_looked_for refuses 3 "nowhere" "$trawl" launch "$dir/lost.json"
+echo garbage, and enough of it >"$dir/garbage.safetensors"
+sed "s|{\"change\": {\"quant\": null}}|{\"file\": \"$dir/garbage.safetensors\"}|; s/first/lost/" "$dir/first.json" >"$dir/start.json"
+law what_is_no_safetensors_file_is_not_begun_from refuses 1 "garbage.safetensors: is not" "$trawl" launch "$dir/start.json"
+law a_state_that_is_none_lists_those_there_are refuses 1 "leased|infeasible" "$trawl" status --state donne
 law a_launch_makes_trials_and_their_parent says "2 trials, 1 parents" "$trawl" launch "$dir/first.json"
 law launching_again_changes_nothing "$trawl" launch "$dir/first.json"
 law there_are_three_trials is "select count(*) from trial" 3

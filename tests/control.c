@@ -50,11 +50,84 @@ static void what_cannot_be_cancelled_is_said(void **state)
 	turns_release(&t);
 }
 
+static void bytes_that_nothing_comes_to_name_are_deleted_after_a_day(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	turns_say(&t, "", WIRE_ERROR, NULL);
+	turns_store(&t, turns_sha);
+	t.now_ms += 23 * 3600 * 1000;
+	turns_say(&t, "", WIRE_ERROR, NULL);
+	assert_int_equal(t.out.deletion_count, 0);
+	t.now_ms += 2 * 3600 * 1000;
+	turns_say(&t, "", WIRE_ERROR, NULL);
+	assert_int_equal(t.out.deletion_count, 1);
+	assert_string_equal(t.out.deletions[0], turns_sha);
+	turns_release(&t);
+}
+
+static void with_disk_left(struct turns *t, int64_t bytes)
+{
+	struct turn_input in = {.wall_ms = t->now_ms,
+	                        .monotonic_ms = t->now_ms,
+	                        .drained = true,
+	                        .free_bytes = bytes};
+	struct error e;
+
+	turn_output_release(&t->out);
+	assert_int_equal(turn_run(&t->coordinator, &in, &t->out, &e), 0);
+	t->now_ms += 1000;
+}
+
+static void a_full_disk_is_noted_once(void **state)
+{
+	static const char count[] = "select count(*) from event where kind = 'disk_low'";
+	struct turns t;
+
+	turns_init(&t);
+	with_disk_left(&t, (int64_t)1 << 40);
+	assert_int_equal(turns_int(&t, count), 0);
+	with_disk_left(&t, 1000);
+	with_disk_left(&t, 1000);
+	assert_int_equal(turns_int(&t, count), 1);
+	with_disk_left(&t, (int64_t)1 << 40);
+	with_disk_left(&t, 1000);
+	assert_int_equal(turns_int(&t, count), 2);
+	turns_release(&t);
+}
+
+static void a_log_is_kept_longer_than_its_end(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	turns_launch(&t, "bits", "[2]", false);
+	turns_hello(&t, "a");
+	for (int i = 0; i < 3; i++)
+		turns_say(&t, "a", WIRE_LOG,
+		          "{\"agent\":\"a\",\"trial\":1,\"attempt\":1,\"offset\":%d,"
+		          "\"text\":\"line %d\\n\"}",
+		          7 * i, i);
+	turns_say(&t, "a", WIRE_ENDED,
+	          "{\"agent\":\"a\",\"trial\":1,\"attempt\":1,\"outcome\":\"error\","
+	          "\"text\":\"because\",\"log\":\"line 2\\n\"}");
+	turns_say(&t, "a", WIRE_LOG,
+	          "{\"agent\":\"a\",\"trial\":1,\"attempt\":1,\"offset\":21,\"text\":\"x\"}");
+	char *log = sql_get_text(&t.store.db, "select log from attempt");
+	assert_string_equal(log, "line 0\nline 1\nline 2\n");
+	free(log);
+	turns_release(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(one_trial_can_be_cancelled_and_its_study_goes_on),
 	        cmocka_unit_test(what_cannot_be_cancelled_is_said),
+	        cmocka_unit_test(bytes_that_nothing_comes_to_name_are_deleted_after_a_day),
+	        cmocka_unit_test(a_full_disk_is_noted_once),
+	        cmocka_unit_test(a_log_is_kept_longer_than_its_end),
 	};
 
 	return cmocka_run_group_tests_name("control", tests, NULL, NULL);
