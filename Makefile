@@ -28,6 +28,7 @@ PROGRAMS := $(addprefix $(BUILD)/,trawl trawl-worker trawl-trial)
 build: $(PROGRAMS)
 tests: $(PROGRAMS) $(addprefix $(BUILD)/tests/,$(TESTS) $(BENCHES))
 .PHONY: build tests clean
+.SECONDARY: # objects of tests too: a changed library relinks them, no more
 
 # A line per file; make V=1 shows whole commands.
 say      = @echo "  $(1)  $(2)"; mkdir -p $(dir $@);
