@@ -207,6 +207,26 @@ static void own_words_of_the_trial_are_told(void **state)
 	assert_string_equal(outcome(b), "diverged");
 }
 
+static void outcome_on_disk_counts_when_its_message_is_lost(void **state)
+{
+	struct coordinator_fake *c = *state;
+	struct fake_lease *l =
+	        fake_lease_add(c, 1, 1, "{\"does\": \"mumble\", \"steps\": 7}", "{\"ranks\": 2}");
+	fake_agent_start(c, NULL);
+	fake_until(c, l->dones == 1 || l->endeds == 1);
+	assert_int_equal(l->endeds, 0);
+}
+
+static void what_the_store_lost_is_uploaded_again(void **state)
+{
+	struct coordinator_fake *c = *state;
+	struct fake_lease *l = fake_lease_add(c, 1, 1, "{\"steps\": 7}", NULL);
+	c->need = true;
+	fake_agent_start(c, NULL);
+	fake_until(c, !l->listed);
+	assert_int_equal(l->dones, 2);
+}
+
 /* 40 MB of lines: beats go on, the files stay small, the end is kept. */
 static void flood_of_output_disturbs_nothing(void **state)
 {
@@ -333,6 +353,8 @@ int main(int argc, char **argv)
 	        LAW(memory_that_ranks_share_counts_once),
 	        LAW(crash_is_an_error_with_the_end_of_the_log),
 	        LAW(own_words_of_the_trial_are_told),
+	        LAW(outcome_on_disk_counts_when_its_message_is_lost),
+	        LAW(what_the_store_lost_is_uploaded_again),
 	        LAW(flood_of_output_disturbs_nothing),
 	        LAW(told_to_leave_it_yields_and_hands_back),
 	        LAW(idle_agent_leaves),

@@ -51,6 +51,7 @@ struct coordinator_fake {
 	pid_t agent;
 	bool mute; /* reports are not acknowledged */
 	bool left;
+	bool need; /* the next DONE finds its first artifact gone */
 	int beats, hellos;
 	int64_t beat_ms, gap_ms; /* the last beat; the longest time between two */
 };
@@ -244,6 +245,23 @@ static bool fake_is_stored(struct coordinator_fake *c, const char *sha256)
 	return exists;
 }
 
+/* The bytes of the first artifact are lost, and asked for. */
+static void fake_need(struct coordinator_fake *c, const struct message *m)
+{
+	const cJSON *first = cJSON_GetObjectItemCaseSensitive(m->body, "artifacts")->child;
+	const char *sha256 = json_text(first, "sha256", "");
+	char *path = artifact_path(c->store, sha256);
+	assert_int_equal(unlink(path), 0);
+	free(path);
+	cJSON *body = cJSON_CreateObject(), *list = cJSON_CreateArray();
+	cJSON_AddNumberToObject(body, "trial", (double)json_int(m->body, "trial", 0));
+	cJSON_AddNumberToObject(body, "attempt", (double)json_int(m->body, "attempt", 0));
+	cJSON_AddItemToArray(list, cJSON_CreateString(sha256));
+	cJSON_AddItemToObject(body, "sha256", list);
+	c->need = false;
+	fake_reply(c, m, WIRE_NEED, body);
+}
+
 static void fake_report(struct coordinator_fake *c, const struct message *m)
 {
 	struct fake_lease *l = fake_lease_of(c, m->body);
@@ -276,6 +294,10 @@ static void fake_report(struct coordinator_fake *c, const struct message *m)
 	}
 	if (c->mute)
 		return;
+	if (m->kind == WIRE_DONE && c->need) {
+		fake_need(c, m);
+		return;
+	}
 	if (m->kind == WIRE_DONE || m->kind == WIRE_ENDED)
 		l->listed = false;
 	fake_reply(c, m, answer, cJSON_Duplicate(m->body, true));

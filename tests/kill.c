@@ -104,6 +104,17 @@ static void killed_rank_1_leaves_nothing(void **state)
 	killed_and_resumed(*state, "kill", 1);
 }
 
+/* A stopped proxy neither ends nor ends its ranks when mpiexec is killed: the agent does. */
+static void stopped_proxy_ends_with_its_job(void **state)
+{
+	struct coordinator_fake *c = *state;
+	struct fake_lease *l = running(c, slow);
+	kill(process_named(c, "hydra_pmi_proxy", 0), SIGSTOP);
+	kill(process_named(c, "mpiexec", 0), SIGKILL);
+	fake_until(c, l->endeds == 1);
+	assert_int_equal(fake_processes(c), 0);
+}
+
 static void gone(struct coordinator_fake *c, const char *what)
 {
 	int64_t begin = clock_monotonic_ms();
@@ -204,6 +215,7 @@ int main(int argc, char **argv)
 	        LAW(killed_proxy_leaves_nothing),
 	        LAW(killed_rank_0_leaves_nothing),
 	        LAW(killed_rank_1_leaves_nothing),
+	        LAW(stopped_proxy_ends_with_its_job),
 	        LAW(killed_agent_leaves_nothing),
 	        LAW(killed_agent_leaves_no_stubborn_rank),
 	        LAW(killed_guard_is_replaced),

@@ -449,5 +449,6 @@ int main(void)
 	        LAW(cut_transfers_go_on_where_they_were),
 	        LAW(port_in_use_is_said),
 	};
+	cmocka_set_test_filter(getenv("TRAWL_TEST_ONLY"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
