@@ -32,7 +32,7 @@ static void jump(struct sim *s)
 
 static void chaos_on_server(struct sim *s)
 {
-	switch (chance_of(s, 6)) {
+	switch (chance_of(s, 5)) {
 	case 0:
 		if (s->up)
 			server_die(s, "between turns");
@@ -41,10 +41,6 @@ static void chaos_on_server(struct sim *s)
 	case 2: s->stalled_until = s->now + chance_of(s, 2 * LEASE_MS); break;
 	case 3: s->full_until = s->now + chance_of(s, 3000); break;
 	case 4: s->slow_until = s->now + chance_of(s, 3 * LEASE_MS); break;
-	case 5:
-		if (chance(s, s->corrupt))
-			corrupt_something(s);
-		break;
 	}
 }
 
@@ -67,6 +63,8 @@ static void on_chaos(struct sim *s)
 			agent_boot(s, i);
 	if (chance(s, 8 * s->crash))
 		chaos_on_server(s);
+	if (chance(s, s->corrupt))
+		corrupt_something(s);
 }
 
 /* Events of a process that is gone, or of a job that is not there, are nothing. */
@@ -121,7 +119,7 @@ static void start(struct sim *s, uint64_t seed)
 	s->slow = (int)chance_of(s, 40);
 	s->crash = (int)chance_of(s, 5);
 	s->trouble = (int)chance_of(s, 6);
-	s->corrupt = chance_of(s, 2) ? 60 : 0;
+	s->corrupt = chance_of(s, 2) ? 25 : 0;
 	s->wall_offset = 1000000000;
 	if (store_open(&s->disk, ":memory:", false, &e) != 0) {
 		puts(e.text);

@@ -12,6 +12,10 @@ static const char seeds[] =
         "\"trial\":{\"data\":{\"name\":\"cifar10\"},\"model\":{\"name\":\"resnet20\"},"
         "\"train\":{\"epochs\":5,\"shards\":2}},\"resources\":{\"ranks\":2}";
 
+static const char longer[] =
+        "\"trial\":{\"data\":{\"name\":\"shapes\"},\"model\":{\"name\":\"resnet20\"},"
+        "\"train\":{\"epochs\":16}}";
+
 static void ask(struct sim *s, int64_t at, const char *verb, char *args)
 {
 	s->requests[s->request_count++] = (struct request){.at = at, .verb = verb, .args = args};
@@ -44,6 +48,8 @@ static void client_plan(struct sim *s)
 	ask(s, FAULTS_END + 200, "retry", xstrdup("{\"study\":\"a\"}"));
 	ask(s, FAULTS_END + 300, "retry", xstrdup("{\"study\":\"b\"}"));
 	ask(s, FAULTS_END + 400, "retry", xstrdup("{\"study\":\"c\"}"));
+	ask(s, QUIET + 500, "launch", sweep("d", longer, "train.seed", "[1]"));
+	ask(s, QUIET + 2500, "cancel", xstrdup("{\"study\":\"d\"}"));
 }
 
 /* In order: each request waits for the answer to the one before. */

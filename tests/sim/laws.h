@@ -110,8 +110,9 @@ static const struct {
         {"a refused trial does not come back to the agent",
          "select count(*) from history h join history r on r.trial = h.trial and r.event = "
          "'refuse' "
-         "and r.worker = h.worker and r.seq < h.seq where h.seq > ?1 and h.event = 'lease' and "
-         "exists (select 1 from refusal x where x.trial = h.trial and x.worker = h.worker)"},
+         "and r.worker = h.worker and r.seq < h.seq where h.seq > ?1 and h.event = 'lease' and not "
+         "exists (select 1 from history x where x.trial = h.trial and x.event = 'retry' and x.seq "
+         "between r.seq and h.seq)"},
         {"nothing is leased while every study that wants it is paused or cancelled",
          "select count(*) from history h where h.seq > ?1 and h.event = 'lease' and not exists "
          "(select 1 from study_trial st join study s on s.id = st.study where st.trial = h.trial "
