@@ -3,6 +3,7 @@
 #include "coordinator/study.h"
 #include "coordinator/turn.h"
 #include "core/base/json.h"
+#include <stdlib.h>
 
 static int64_t named_study(struct turn *t, const cJSON *args, cJSON **result, struct error *e)
 {
@@ -42,12 +43,6 @@ int study_resume(struct turn *t, const cJSON *args, cJSON **result, struct error
 	return study ? set_state(t, study, "active", false) : -1;
 }
 
-/* The next trial of a study, above `after`, in one of the states that the condition names. */
-static int64_t next_trial(struct turn *t, const char *text, int64_t study, int64_t after)
-{
-	return sql_get_int(t->db, 0, text, study, after);
-}
-
 static int64_t cancel_one(struct turn *t, int64_t id)
 {
 	struct trial trial;
@@ -78,20 +73,23 @@ static int cancel_trial(struct turn *t, int64_t id, cJSON **result, struct error
 
 int study_cancel(struct turn *t, const cJSON *args, cJSON **result, struct error *e)
 {
-	int64_t one = json_int(args, "trial", 0), study = 0, id = 0, cancelled = 0;
+	int64_t one = json_int(args, "trial", 0), study = 0, cancelled = 0;
+	size_t count = 0;
 
 	if (one)
 		return cancel_trial(t, one, result, e);
 	if (!(study = named_study(t, args, result, e)))
 		return -1;
 	sql_run(t->db, "update study_trial set wanted = 0 where study = ?", study);
-	while ((id = next_trial(
-	                t,
-	                "select min(trial) from study_trial st where study = ? and trial > ? "
-	                "and not exists (select 1 from study_trial o where o.trial = st.trial "
-	                "and o.wanted)",
-	                study, id)))
-		cancelled += cancel_one(t, id);
+	int64_t *ids =
+	        sql_get_ids(t->db,
+	                    "select distinct trial from study_trial st where study = ? and not "
+	                    "exists (select 1 from study_trial o where o.trial = st.trial and "
+	                    "o.wanted)",
+	                    study, &count);
+	for (size_t i = 0; i < count; i++)
+		cancelled += cancel_one(t, ids[i]);
+	free(ids);
 	cJSON_AddNumberToObject(*result, "cancelled", (double)cancelled);
 	return set_state(t, study, "cancelled", false);
 }
@@ -127,12 +125,15 @@ int study_retry(struct turn *t, const cJSON *args, cJSON **result, struct error 
 		int64_t study = named_study(t, args, result, e);
 		if (!study)
 			return -1;
-		while ((id = next_trial(t,
-		                        "select min(st.trial) from study_trial st join trial t on "
-		                        "t.id = st.trial where st.study = ? and st.trial > ? and "
-		                        "t.state = 'failed'",
-		                        study, id)))
-			retried += retry_one(t, id);
+		size_t count = 0;
+		int64_t *ids =
+		        sql_get_ids(t->db,
+		                    "select distinct t.id from study_trial st join trial t on "
+		                    "t.id = st.trial where st.study = ? and t.state = 'failed'",
+		                    study, &count);
+		for (size_t i = 0; i < count; i++)
+			retried += retry_one(t, ids[i]);
+		free(ids);
 	}
 	cJSON_AddNumberToObject(*result, "retried", (double)retried);
 	return 0;

@@ -209,3 +209,19 @@ int sql_script(struct sql *db, const char *text)
 		fail(db, text);
 	return db->failure ? -1 : 0;
 }
+
+int64_t *sql_get_ids(struct sql *db, const char *text, int64_t argument, size_t *count)
+{
+	struct sql_rows *rows = sql_query(db, text, argument);
+	int64_t *ids = NULL;
+	size_t capacity = 0;
+
+	for (*count = 0; sql_next(rows); (*count)++) {
+		if (*count == capacity) {
+			capacity = capacity ? 2 * capacity : 64;
+			ids = xrealloc(ids, capacity * sizeof *ids);
+		}
+		ids[*count] = sql_int(rows, 0);
+	}
+	return ids;
+}

@@ -75,6 +75,10 @@ char *sql_get_text_(struct sql *db, const char *text, size_t count,
 /* Several statements, not cached: schemas, views, pragmas. */
 int sql_script(struct sql *db, const char *text);
 
+/* The first column of every row that a query of one argument gives, all read before anything is
+ * changed; the caller's to free. */
+int64_t *sql_get_ids(struct sql *db, const char *text, int64_t argument, size_t *count);
+
 static inline struct sql_argument sql_argument_int(int64_t value)
 {
 	return (struct sql_argument){.type = 'i', .i = value};

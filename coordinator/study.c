@@ -70,17 +70,16 @@ static void want_again(struct turn *t, int64_t id)
 	        "update study_trial set wanted = 1 where study = ? and verdict is null and not "
 	        "wanted",
 	        id);
-	for (;;) {
-		int64_t trial =
-		        sql_get_int(t->db, 0,
-		                    "select min(t.id) from study_trial st join trial t on "
-		                    "t.id = st.trial where st.study = ? and t.state = 'cancelled'",
-		                    id);
-		struct trial old;
-		if (!trial || !trial_load(t->db, trial, &old) ||
-		    !trial_move(t->db, t->now_ms, trial, old.attempt, ON_WANT, NULL))
-			break;
-	}
+	size_t count = 0;
+	struct trial old;
+	int64_t *ids = sql_get_ids(t->db,
+	                           "select distinct t.id from study_trial st join trial t on "
+	                           "t.id = st.trial where st.study = ? and t.state = 'cancelled'",
+	                           id, &count);
+	for (size_t i = 0; i < count; i++)
+		if (trial_load(t->db, ids[i], &old))
+			trial_move(t->db, t->now_ms, ids[i], old.attempt, ON_WANT, NULL);
+	free(ids);
 	study_hold(t->db, id);
 }
 

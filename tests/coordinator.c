@@ -196,6 +196,23 @@ static void bytes_that_another_trial_names_stay(void **state)
 	turns_release(&t);
 }
 
+static void bytes_that_nobody_names_go_after_a_day(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	turns_store(&t, other_sha);
+	t.now_ms += 23 * 3600000;
+	turns_store(&t, third_sha);
+	assert_int_equal(t.out.deletion_count, 0);
+	t.now_ms += 2 * 3600000;
+	turns_say(&t, "", WIRE_ERROR, NULL);
+	assert_int_equal(t.out.deletion_count, 1);
+	assert_string_equal(t.out.deletions[0], other_sha);
+	assert_int_equal(turns_int(&t, "select count(*) from upload where sha256 like 'cccc%'"), 1);
+	turns_release(&t);
+}
+
 int main(void)
 {
 #define LAW(name) cmocka_unit_test(name)
@@ -207,6 +224,7 @@ int main(void)
 	        LAW(repeats_of_done_change_nothing_and_are_answered),
 	        LAW(old_checkpoints_go_but_the_newest_and_the_best_stay),
 	        LAW(bytes_that_another_trial_names_stay),
+	        LAW(bytes_that_nobody_names_go_after_a_day),
 	        LAW(a_bad_checkpoint_is_passed_over),
 	        LAW(an_input_that_is_lost_is_made_again),
 	};
