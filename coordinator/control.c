@@ -25,21 +25,30 @@ static int set_state(struct turn *t, int64_t study, const char *state, bool now)
 	return 0;
 }
 
-int study_pause(struct turn *t, const cJSON *args, cJSON **result, struct error *e)
+/* The study that is to be paused or resumed: one that was cancelled is neither. */
+static int64_t living_study(struct turn *t, const cJSON *args, cJSON **result, struct error *e)
 {
 	int64_t study = named_study(t, args, result, e);
+
+	if (sql_get_int(t->db, 0, "select state = 'cancelled' from study where id = ?", study)) {
+		error_set(e, "study \"%s\" was cancelled: launch it again",
+		          json_text(args, "study", ""));
+		study = 0;
+	}
+	return study;
+}
+
+int study_pause(struct turn *t, const cJSON *args, cJSON **result, struct error *e)
+{
+	int64_t study = living_study(t, args, result, e);
 
 	return study ? set_state(t, study, "paused", json_bool(args, "now", false)) : -1;
 }
 
 int study_resume(struct turn *t, const cJSON *args, cJSON **result, struct error *e)
 {
-	int64_t study = named_study(t, args, result, e);
+	int64_t study = living_study(t, args, result, e);
 
-	if (study &&
-	    sql_get_int(t->db, 0, "select state = 'cancelled' from study where id = ?", study))
-		return error_set(e, "study \"%s\" was cancelled: launch it again",
-		                 json_text(args, "study", ""));
 	return study ? set_state(t, study, "active", false) : -1;
 }
 

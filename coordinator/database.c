@@ -15,7 +15,13 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { THERE_MS = 5000, ANSWER_MS = 30000, HELD_MS = 10000, HELD_POLL_US = 50000 };
+enum {
+	THERE_MS = 5000,
+	ANSWER_MS = 30000,
+	LAUNCH_MS = 600000,
+	HELD_MS = 10000,
+	HELD_POLL_US = 50000
+};
 
 struct database {
 	char *where;
@@ -37,9 +43,8 @@ char *database_beside(const char *path, const char *what)
 /* Whether a coordinator answers, before anything is asked that may take long. */
 static bool is_there(struct client *c, struct error *e)
 {
-	cJSON *args = cJSON_CreateObject(), *result;
-	cJSON_AddStringToObject(args, "sql", "select 1");
-	int rc = client_ask(c, "query", args, THERE_MS, &result, e);
+	cJSON *result;
+	int rc = client_ask(c, "ping", NULL, THERE_MS, &result, e);
 	cJSON_Delete(result);
 	return !rc;
 }
@@ -171,7 +176,9 @@ char *database_endpoint(const char *path, int64_t pid)
 static cJSON *ask(struct client *c, const char *verb, cJSON *args, struct error *e)
 {
 	cJSON *result = NULL;
-	if (client_ask(c, verb, args, ANSWER_MS, &result, e))
+	/* A large sweep is looked at whole. */
+	int wait_ms = strcmp(verb, "launch") ? ANSWER_MS : LAUNCH_MS;
+	if (client_ask(c, verb, args, wait_ms, &result, e))
 		return NULL;
 	return result ? result : cJSON_CreateObject();
 }

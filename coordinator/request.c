@@ -22,12 +22,20 @@ static int stop(struct turn *t, const cJSON *args, cJSON **result, struct error 
 	return 0;
 }
 
+/* Changes nothing: the answer is that there is one. */
+static int ping(struct turn *t, const cJSON *args, cJSON **result, struct error *e)
+{
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	verb *run;
-} verbs[] = {{"launch", study_launch}, {"add", study_add},       {"pause", study_pause},
-             {"resume", study_resume}, {"cancel", study_cancel}, {"retry", study_retry},
-             {"drain", drain},         {"undrain", undrain},     {"stop", stop}};
+} verbs[] = {{"launch", study_launch}, {"add", study_add},
+             {"pause", study_pause},   {"resume", study_resume},
+             {"cancel", study_cancel}, {"retry", study_retry},
+             {"drain", drain},         {"undrain", undrain},
+             {"stop", stop},           {"ping", ping}};
 
 static verb *find(const char *name, struct error *e)
 {

@@ -230,6 +230,15 @@ static void print_interrupted(const struct run *r, const char *sweep, struct dat
 	screen_release(&v);
 }
 
+static int verdict(const struct run *r, struct database *d, struct error *e)
+{
+	struct screen v;
+	int rc = screen_read(&v, d, r->study, clock_wall_ms(), e);
+	rc = rc ? rc : screen_verdict(&v, r->study, e);
+	screen_release(&v);
+	return rc;
+}
+
 /* ---- the whole ---- */
 
 static int launch(struct run *r, struct database *d, const char *path, struct error *e)
@@ -305,11 +314,13 @@ int verb_run(const struct options *o, struct error *e)
 	if (*e->text)
 		rc = -1;
 	stop_all(&r);
-	if (rc == 0)
+	if (rc == 0) {
 		print_results(&r, d);
-	else if (rc > 0)
+		rc = verdict(&r, d, e);
+	} else if (rc > 0) {
 		print_interrupted(&r, o->word[0], d);
-	rc = rc < 0 ? -1 : 0;
+		rc = -1;
+	}
 out:
 	stop_all(&r);
 	for (int i = 0; i < r.workers; i++)

@@ -69,6 +69,16 @@ bool screen_ended(const struct screen *v)
 	return v->study.count && !screen_count(v, "running") && !screen_count(v, "waiting");
 }
 
+int screen_verdict(const struct screen *v, const char *study, struct error *e)
+{
+	int64_t failed = screen_count(v, "failed");
+	return failed ? error_set(e,
+	                          "%" PRId64
+	                          " trials of %s did not end well; see `trawl status %s`",
+	                          failed, study, study)
+	              : 0;
+}
+
 void screen_duration(double seconds, char out[24])
 {
 	int64_t s = seconds > 0 && seconds < 1e9 ? (int64_t)llround(seconds) : 0;

@@ -77,6 +77,11 @@ int verb_get(const struct options *o, struct error *e)
 	int rc = -1;
 	if (!d || verb_find_trial(d, o->word[0], &trial, e) || find_artifact(d, trial, name, &r, e))
 		goto out;
+	if (strstr(database_name(d), "://") && !option_given(o, "--store")) {
+		error_set(e, "files are copied out of the coordinator's folder: say with --store "
+		             "where that is, or run this beside the database");
+		goto out;
+	}
 	folder = option_given(o, "--store") ? xstrdup(option_text(o, "--store", NULL))
 	                                    : database_beside(database_name(d), "artifacts");
 	from = artifact_path(folder, rows_text(&r, 0, "sha256"));

@@ -171,14 +171,11 @@ int verb_wait(const struct options *o, struct error *e)
 		struct screen v;
 		rc = screen_read(&v, d, study, clock_wall_ms(), e);
 		bool ended = !rc && screen_ended(&v);
-		int64_t failed = rc ? 0 : screen_count(&v, "failed");
 		if (ended && option_given(o, "--json"))
 			print_counts(&v, study);
+		if (ended)
+			rc = screen_verdict(&v, study, e);
 		screen_release(&v);
-		if (ended && failed)
-			rc = error_set(e,
-			               "%lld trials of %s did not end well; see `trawl status %s`",
-			               (long long)failed, study, study);
 		if (rc || ended)
 			break;
 		if (timeout && clock_monotonic_ms() - start > 1000 * timeout) {

@@ -124,6 +124,17 @@ garbage() {
 	says "first" "$trawl" studies --db tcp://127.0.0.1:$port
 }
 law garbage_on_the_socket_changes_nothing garbage
+busy() { # more slow queries than wait for an answer; a change is not held up by them
+	local slow="with recursive a(i) as (select 1 union all select i + 1 from a where i < 30000000) select count(*) from a"
+	local pids="" i
+	for i in $(seq 80); do "$trawl" sql "$slow" --timeout 2 --db tcp://127.0.0.1:$port >>"$dir/busy" 2>&1 & pids="$pids $!"; done
+	sleep 1
+	timeout 5 "$trawl" pause second --db tcp://127.0.0.1:$port && timeout 5 "$trawl" resume second
+	i=$?
+	kill $pids 2>/dev/null
+	grep -q "too many queries wait" "$dir/busy" && [ $i = 0 ]
+}
+law changes_do_not_wait_for_slow_queries busy
 kill $serve && wait $serve 2>/dev/null
 serve=0
 law nobody_there_is_said_so refuses 1 "no answer|trawl serve" "$trawl" studies --db ipc://"$dir/nobody"

@@ -120,6 +120,22 @@ static void a_log_is_kept_longer_than_its_end(void **state)
 	turns_release(&t);
 }
 
+static void a_cancelled_study_is_neither_paused_nor_resumed(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	turns_launch(&t, "bits", "[2]", false);
+	request(&t, "cancel", "{\"study\":\"bits\"}");
+	assert_true(granted(&t));
+	request(&t, "pause", "{\"study\":\"bits\"}");
+	assert_false(granted(&t));
+	request(&t, "resume", "{\"study\":\"bits\"}");
+	assert_false(granted(&t));
+	assert_int_equal(turns_int(&t, "select count(*) from study where state = 'cancelled'"), 1);
+	turns_release(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -127,6 +143,7 @@ int main(void)
 	        cmocka_unit_test(what_cannot_be_cancelled_is_said),
 	        cmocka_unit_test(bytes_that_nothing_comes_to_name_are_deleted_after_a_day),
 	        cmocka_unit_test(a_full_disk_is_noted_once),
+	        cmocka_unit_test(a_cancelled_study_is_neither_paused_nor_resumed),
 	        cmocka_unit_test(a_log_is_kept_longer_than_its_end),
 	};
 
