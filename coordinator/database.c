@@ -49,6 +49,19 @@ static bool is_there(struct client *c, struct error *e)
 	return !rc;
 }
 
+/* SQLite opens an empty file, and anybody's database, without a word. */
+static bool is_ours(sqlite3 *db)
+{
+	struct rows r;
+	bool ours = false;
+	if (!query_run(db, "select application_id id from pragma_application_id", NULL, 0,
+	               (struct query_limits){0}, &r, NULL)) {
+		ours = rows_int(&r, 0, "id", 0) == STORE_APPLICATION;
+		rows_release(&r);
+	}
+	return ours;
+}
+
 struct database *database_open(const char *where, bool create, struct error *e)
 {
 	struct database *d = xcalloc(1, sizeof *d);
@@ -67,6 +80,11 @@ struct database *database_open(const char *where, bool create, struct error *e)
 		          path);
 	} else if (file_exists(path) || !local_create(path, e)) {
 		d->file = query_open(path, e);
+	}
+	if (d->file && !create && !is_ours(d->file)) {
+		error_set(e, "%s: is not a database of trawl", path);
+		sqlite3_close(d->file);
+		d->file = NULL;
 	}
 	if (d->client || d->file)
 		return d;

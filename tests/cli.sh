@@ -141,6 +141,8 @@ law nobody_there_is_said_so refuses 1 "no answer|trawl serve" "$trawl" studies -
 newer() { sqlite3 "$TRAWL_DB" "pragma user_version = 99" && refuses 1 "schema 99" "$trawl" serve --listen tcp://127.0.0.1:0; }
 law a_newer_schema_is_refused newer
 echo "not a database, but long enough to look like one at first sight" >"$dir/text.db"
+: >"$dir/empty.db"
+law an_empty_file_is_no_database refuses 1 "empty.db: is not a database of trawl" "$trawl" status --db "$dir/empty.db"
 law what_is_no_database_is_refused refuses 1 "text.db" "$trawl" status --db "$dir/text.db"
 echo "$good passed, $bad failed"
 [ $bad = 0 ]
