@@ -1,6 +1,6 @@
 # The PyTorch twin of train_step.c: images/s of one training step, eager, on the same networks.
 #
-# usage: /usr/bin/python3 tests/bench/train_step.py [resnet20|resnet18] [threads] [seconds] [format] [batch]
+# usage: python3 train_step.py [resnet20|resnet18] [threads] [seconds] [format] [batch]
 # Prints one line: model, threads, memory format, median images/s, peak resident MB.
 import statistics
 import sys
@@ -72,7 +72,8 @@ def main(name="resnet20", threads=1, seconds=10.0, layout="contiguous", batch=12
     model = MODELS[name]()
     x, label = torch.randn(batch, 3, 32, 32), torch.randint(10, (batch,))
     if layout == "channels_last":
-        model, x = model.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+        model = model.to(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
     rates, begin = [], time.perf_counter()
     while time.perf_counter() - begin < float(seconds) or len(rates) < 4:
