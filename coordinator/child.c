@@ -77,10 +77,15 @@ int child_keep(struct child *p, struct error *e)
 
 void child_stop(struct child *p, int64_t grace_ms)
 {
-	int64_t deadline = clock_monotonic_ms() + grace_ms;
 	if (!child_running(p))
 		return;
 	kill(p->pid, SIGTERM);
+	child_wait(p, grace_ms);
+}
+
+void child_wait(struct child *p, int64_t grace_ms)
+{
+	int64_t deadline = clock_monotonic_ms() + grace_ms;
 	while (child_running(p) && clock_monotonic_ms() < deadline)
 		usleep(POLL_US);
 	if (p->pid) {

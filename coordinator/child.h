@@ -32,6 +32,9 @@ int child_keep(struct child *p, struct error *e);
 
 /* SIGTERM, then SIGKILL after grace_ms.  Harmless when it does not run. */
 void child_stop(struct child *p, int64_t grace_ms);
+
+/* The same for one that was sent SIGTERM before: to an agent a second one means "at once". */
+void child_wait(struct child *p, int64_t grace_ms);
 void child_release(struct child *p);
 
 /* The path of a program that lies beside the running one.  Free with free(). */

@@ -16,6 +16,7 @@
 
 enum {
 	WORKERS_MAX = 64,
+	DATASETS_MAX = 7, /* so many fit into a command line of CHILD_WORDS */
 	UP_MS = 10000,
 	UP_POLL_US = 20000,
 	WORKER_GRACE_MS = 60000,
@@ -30,6 +31,8 @@ struct run {
 	const char *path;
 	char *work; /* folder of logs and agents' work, beside the database */
 	char *study;
+	char *dataset[DATASETS_MAX]; /* data.path of the sweep */
+	int datasets;
 	int json_fd; /* stdout as it was, when --json sends what is said on the way to stderr; or -1
 	              */
 	struct error *error;
@@ -93,6 +96,32 @@ static char *await_endpoint(struct run *r, struct error *e)
 	return endpoint;
 }
 
+/* Agents look for a coordinator that is started again where the first one was. */
+static void keep_endpoint(struct child *serve, const char *endpoint)
+{
+	int last = 0;
+	while (serve->argv[last + 1])
+		last++;
+	free(serve->argv[last]);
+	serve->argv[last] = xstrdup(endpoint);
+}
+
+static void note_dataset(struct run *r, const cJSON *path)
+{
+	if (cJSON_IsString(path) && r->datasets < DATASETS_MAX)
+		r->dataset[r->datasets++] = xstrdup(path->valuestring);
+}
+
+/* Data sets that the sweep names by their paths: this machine's agents have them. */
+static void note_datasets(struct run *r, const cJSON *sweep)
+{
+	const cJSON *space = cJSON_GetObjectItemCaseSensitive(sweep, "space"), *value;
+	const cJSON *axis = cJSON_GetObjectItemCaseSensitive(space, "data.path");
+	note_dataset(r, json_at(sweep, "trial.data.path"));
+	cJSON_ArrayForEach (value, cJSON_GetObjectItemCaseSensitive(axis, "values"))
+		note_dataset(r, value);
+}
+
 static int start_worker(struct run *r, int i, const char *endpoint, struct error *e)
 {
 	struct child *p = &r->worker[i];
@@ -109,6 +138,10 @@ static int start_worker(struct run *r, int i, const char *endpoint, struct error
 	child_word(p, "%s", p->name);
 	child_word(p, "--work");
 	child_word(p, "%s/%s", r->work, p->name);
+	for (int k = 0; k < r->datasets; k++) {
+		child_word(p, "--dataset");
+		child_word(p, "%s", r->dataset[k]);
+	}
 	free(program);
 	return child_start(p, e);
 }
@@ -131,7 +164,7 @@ static void stop_all(struct run *r)
 		if (child_running(&r->worker[i]))
 			kill(r->worker[i].pid, SIGTERM);
 	for (int i = 0; i < r->workers; i++)
-		child_stop(&r->worker[i], interrupted > 1 ? 0 : WORKER_GRACE_MS);
+		child_wait(&r->worker[i], interrupted > 1 ? 0 : WORKER_GRACE_MS);
 	child_stop(&r->serve, SERVE_GRACE_MS);
 }
 
@@ -249,6 +282,7 @@ static int launch(struct run *r, struct database *d, const char *path, struct er
 		return -1;
 	}
 	r->study = xstrdup(json_text(sweep, "name", ""));
+	note_datasets(r, sweep);
 	cJSON_AddItemToObject(args, "sweep", sweep);
 	cJSON *result = database_change(d, "launch", args, e);
 	if (!result)
@@ -266,6 +300,8 @@ static int start(struct run *r, struct error *e)
 	if (!endpoint && !(endpoint = await_endpoint(r, e)))
 		return -1;
 	int rc = 0;
+	if (r->serve.argv[0])
+		keep_endpoint(&r->serve, endpoint);
 	for (int i = 0; i < r->workers && !rc; i++)
 		rc = start_worker(r, i, endpoint, e);
 	free(endpoint);
@@ -329,6 +365,8 @@ out:
 	if (r.json_fd >= 0)
 		close(r.json_fd);
 	database_close(d);
+	while (r.datasets)
+		free(r.dataset[--r.datasets]);
 	free(r.study);
 	free(r.work);
 	return rc;
