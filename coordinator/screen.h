@@ -30,9 +30,10 @@ void screen_changes(const struct screen *v, const struct screen *before, struct 
 
 /* "weight_bits=4 seed=1" of the JSON {"quant.weight_bits": 4, "train.seed": 1}. */
 void screen_assignment(const char *json, struct text *out);
+
 /* "47 s", "3m20s", "2h05m". */
+void screen_duration(double seconds, char out[24]);
+
 /* Whether all that was wanted is done: 0, or -1 and what is to be looked at. */
 int screen_verdict(const struct screen *v, const char *study, struct error *e);
-
-void screen_duration(double seconds, char out[24]);
 #endif

@@ -59,7 +59,8 @@ every_verb_has_help() {
 }
 every_reader_speaks_json() {
 	local verb
-	for verb in studies workers status "show 1" "explain 1" "best first" "export first" "sql select(1)" "watch first" "logs 1"; do
+	for verb in studies workers status "show 1" "explain 1" "best first" "export first" "sql select(1)" \
+		"watch first" "logs 1"; do
 		json "$trawl" $verb || { echo "$verb --json"; return 1; }
 	done
 }
@@ -90,7 +91,8 @@ law five_mistakes_are_listed_at_once refuses 9 \
 law broken_json_says_where refuses 1 "cut.json|line" "$trawl" launch "$dir/cut.json"
 law a_missing_data_set_says_where_it_was_looked_for refuses 3 "nowhere" "$trawl" launch "$dir/lost.json"
 echo garbage, and enough of it >"$dir/garbage.safetensors"
-sed "s|{\"change\": {\"quant\": null}}|{\"file\": \"$dir/garbage.safetensors\"}|; s/first/lost/" "$dir/first.json" >"$dir/start.json"
+sed "s|{\"change\": {\"quant\": null}}|{\"file\": \"$dir/garbage.safetensors\"}|; s/first/lost/" \
+	"$dir/first.json" >"$dir/start.json"
 law what_is_no_safetensors_file_is_not_begun_from refuses 1 "garbage.safetensors: is not" "$trawl" launch "$dir/start.json"
 law a_state_that_is_none_lists_those_there_are refuses 1 "leased|infeasible" "$trawl" status --state donne
 law a_launch_makes_trials_and_their_parent says "2 trials, 1 parents" "$trawl" launch "$dir/first.json"
@@ -127,7 +129,9 @@ law garbage_on_the_socket_changes_nothing garbage
 busy() { # more slow queries than wait for an answer; a change is not held up by them
 	local slow="with recursive a(i) as (select 1 union all select i + 1 from a where i < 30000000) select count(*) from a"
 	local pids="" i
-	for i in $(seq 80); do "$trawl" sql "$slow" --timeout 2 --db tcp://127.0.0.1:$port >>"$dir/busy" 2>&1 & pids="$pids $!"; done
+	for i in $(seq 80); do "$trawl" sql "$slow" --timeout 2 --db tcp://127.0.0.1:$port >>"$dir/busy" 2>&1 &
+		pids="$pids $!"
+	done
 	sleep 1
 	timeout 5 "$trawl" pause second --db tcp://127.0.0.1:$port && timeout 5 "$trawl" resume second
 	i=$?
