@@ -44,20 +44,23 @@ static int check_keys(const cJSON *member, const char *where, struct error *e)
 
 static int check_twice(const cJSON *values, const char *where, struct error *e)
 {
-	int problems = 0, i = 0;
+	int problems = 0, count = 0;
+	char **texts = xcalloc((size_t)cJSON_GetArraySize(values), sizeof *texts);
+	const cJSON *value = NULL;
 
-	for (const cJSON *a = values->child; a; a = a->next, i++) {
-		char *text = json_canonical(a);
-		for (const cJSON *b = values->child; b != a; b = b->next) {
-			char *other = json_canonical(b);
-			if (strcmp(text, other) == 0) {
-				error_append(e, "%s.values[%d]: %s is there twice", where, i, text);
+	cJSON_ArrayForEach (value, values) {
+		texts[count] = json_canonical(value);
+		for (int i = 0; i < count; i++)
+			if (strcmp(texts[i], texts[count]) == 0) {
+				error_append(e, "%s.values[%d]: %s is there twice", where, count,
+				             texts[count]);
 				problems++;
 			}
-			free(other);
-		}
-		free(text);
+		count++;
 	}
+	while (count--)
+		free(texts[count]);
+	free(texts);
 	return problems;
 }
 
