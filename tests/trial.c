@@ -223,6 +223,25 @@ static void wrong_arguments_are_said(void **state)
 	}
 }
 
+static void wrong_numbers_of_ranks_are_said_by_one_of_them(void **state)
+{
+	struct trial_run three = {.ranks = 3, .trial = "t.json", .folder = "three"};
+	struct trial_run other = {
+	        .ranks = 2, .trial = "t.json", .folder = "other", .more = {"--ranks", "4"}};
+
+	trial_write("t.json", SMALL_TRIAL("", "\"epochs\": 0"));
+	assert_int_equal(trial_wait(&three), 1);
+	char *log = trial_log();
+	assert_non_null(strstr(log, "3 ranks: a power of two is needed"));
+	assert_null(strstr(log, "signal"));
+	free(log);
+	assert_int_equal(trial_wait(&other), 1);
+	log = trial_log();
+	assert_non_null(strstr(log, "--ranks 4, but MPI started 2"));
+	assert_null(strstr(log, "signal"));
+	free(log);
+}
+
 /* --- the agent's end of the socket ------------------------------------------------------------ */
 
 struct agent {
@@ -440,6 +459,7 @@ int main(void)
 	        cmocka_unit_test(a_loss_that_is_no_number_is_divergence),
 	        cmocka_unit_test(too_little_memory_is_told_apart),
 	        cmocka_unit_test(wrong_arguments_are_said),
+	        cmocka_unit_test(wrong_numbers_of_ranks_are_said_by_one_of_them),
 	        cmocka_unit_test(an_agent_is_told_everything_in_order),
 	        cmocka_unit_test(orders_take_effect_at_a_step_boundary),
 	        cmocka_unit_test(a_checkpoint_is_made_when_ordered),

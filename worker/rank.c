@@ -195,6 +195,7 @@ struct run {
 	struct trial_report report;
 	bool reporting; /* the report is open: rank 0 only */
 	bool in_parent; /* what runs is the trial's parent */
+	char *folder;   /* absolute; the options' until then */
 	char *weights;  /* the parent's */
 	struct trainer trainer;
 	struct trial_spec spec;
@@ -267,7 +268,7 @@ static int make_folder(struct options *o, struct error *e)
 	if (!status && !realpath(folder, real))
 		status = error_errno(e, "%s", folder);
 	free(folder);
-	o->files.folder = status ? NULL : xstrdup(real);
+	o->files.folder = run.folder = status ? NULL : xstrdup(real);
 	return status;
 }
 
@@ -379,7 +380,7 @@ int main(int argc, char **argv)
 	trainer_release(&run.trainer);
 	trial_spec_release(&run.spec);
 	cJSON_Delete(run.trial);
-	free((char *)run.options.files.folder);
+	free(run.folder);
 	free(run.weights);
 	parallel_end();
 	return outcome_status[outcome];
