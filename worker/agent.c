@@ -95,7 +95,8 @@ static void agent_transfers(struct agent *a)
 	struct transfer_result r;
 	while (transfer_next(a->transfer, &r)) {
 		struct slot *s = agent_slot(a, r.item.trial, r.item.attempt);
-		if (r.status != TRANSFER_OK && r.status != TRANSFER_CANCELLED)
+		bool matters = s && (!r.item.upload || holding_owes(s->holding, r.item.sha256));
+		if (matters && r.status != TRANSFER_OK && r.status != TRANSFER_CANCELLED)
 			log_warn("trial %lld: %s: %s", (long long)r.item.trial,
 			         transfer_status_text(r.status), r.error.text);
 		if (s && r.item.upload)

@@ -294,19 +294,12 @@ void holding_fetched(struct holding *h, const char *agent, const struct transfer
 	free(text);
 }
 
-static bool item_has(const struct outbox_item *item, const char *sha256)
+bool holding_owes(const struct holding *h, const char *sha256)
 {
-	for (size_t f = 0; f < item->file_count; f++)
-		if (strcmp(item->files[f].sha256, sha256) == 0)
+	for (size_t i = 0; i < h->outbox.count; i++)
+		if (outbox_item_has(&h->outbox.items[i], sha256))
 			return true;
 	return false;
-}
-
-static void item_mark_stored(struct outbox_item *item, const char *sha256)
-{
-	for (size_t f = 0; f < item->file_count; f++)
-		if (strcmp(item->files[f].sha256, sha256) == 0)
-			item->files[f].stored = true;
 }
 
 /* A file that cannot be sent: a checkpoint fewer, or a result that is worth nothing.  One that is
@@ -319,10 +312,10 @@ void holding_stored(struct holding *h, const char *agent, const struct transfer_
 		return;
 	for (size_t i = h->outbox.count; i-- > 0;) {
 		struct outbox_item *item = &h->outbox.items[i];
-		if (!item_has(item, r->item.sha256))
+		if (!outbox_item_has(item, r->item.sha256))
 			continue;
 		if (!broken)
-			item_mark_stored(item, r->item.sha256);
+			outbox_item_mark_stored(item, r->item.sha256);
 		else if (item->kind == WIRE_CHECKPOINT)
 			outbox_remove(&h->outbox, i);
 		else { /* the last word stands alone */
@@ -348,6 +341,14 @@ static void progress(struct holding *h, const cJSON *body, int64_t now_ms)
 	h->progress = cJSON_Duplicate(body, true);
 }
 
+/* The job writes no more to it, and does not need it: the next attempt may, if it runs here. */
+static void checkpoint_keep(const struct holding *h, const struct outbox_item *item,
+                            struct acts *acts)
+{
+	act_add_file(acts, ACT_KEEP, h->trial, h->attempt, item->files[0].sha256,
+	             item->files[0].path, item->files[0].bytes);
+}
+
 /* The oldest waiting checkpoint is on its way; those between it and the newest are not needed. */
 static void checkpoint(struct holding *h, const char *agent, const cJSON *body, struct acts *acts)
 {
@@ -358,8 +359,11 @@ static void checkpoint(struct holding *h, const char *agent, const cJSON *body, 
 	                json_int(body, "bytes", 0));
 	upload(h, item, acts);
 	for (size_t i = 0; i + 1 < h->outbox.count; i++)
-		if (h->outbox.items[i].kind == WIRE_CHECKPOINT && ++waiting >= CHECKPOINTS_WAITING)
+		if (h->outbox.items[i].kind == WIRE_CHECKPOINT &&
+		    ++waiting >= CHECKPOINTS_WAITING) {
+			checkpoint_keep(h, &h->outbox.items[i], acts);
 			outbox_remove(&h->outbox, i--);
+		}
 }
 
 void holding_message(struct holding *h, const char *agent, enum wire_kind kind, const cJSON *body,
@@ -405,8 +409,7 @@ static void checkpoint_saved(struct holding *h, int64_t step, int64_t batch, str
 		bool metrics = item->kind == WIRE_METRICS && item->batch <= batch;
 		bool older = item->kind == WIRE_CHECKPOINT && item->step <= step;
 		if (older)
-			act_add_file(acts, ACT_KEEP, h->trial, h->attempt, item->files[0].sha256,
-			             item->files[0].path, item->files[0].bytes);
+			checkpoint_keep(h, item, acts);
 		if (metrics || older)
 			outbox_remove(&h->outbox, i);
 	}

@@ -57,6 +57,9 @@ void holding_fetched(struct holding *h, const char *agent, const struct transfer
 void holding_stored(struct holding *h, const char *agent, const struct transfer_result *r,
                     struct acts *acts);
 
+/* Whether bytes of that digest are still to be sent for it. */
+bool holding_owes(const struct holding *h, const char *sha256);
+
 /* JOB_* from rank 0. */
 void holding_message(struct holding *h, const char *agent, enum wire_kind kind, const cJSON *body,
                      int64_t now_ms, struct acts *acts);

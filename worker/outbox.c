@@ -47,6 +47,21 @@ void outbox_remove(struct outbox *o, size_t i)
 	o->count--;
 }
 
+bool outbox_item_has(const struct outbox_item *item, const char *sha256)
+{
+	for (size_t f = 0; f < item->file_count; f++)
+		if (strcmp(item->files[f].sha256, sha256) == 0)
+			return true;
+	return false;
+}
+
+void outbox_item_mark_stored(struct outbox_item *item, const char *sha256)
+{
+	for (size_t f = 0; f < item->file_count; f++)
+		if (strcmp(item->files[f].sha256, sha256) == 0)
+			item->files[f].stored = true;
+}
+
 struct outbox_item *outbox_find(struct outbox *o, enum wire_kind kind)
 {
 	for (size_t i = 0; i < o->count; i++)

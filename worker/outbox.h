@@ -31,6 +31,8 @@ struct outbox {
 /* Takes body. */
 struct outbox_item *outbox_add(struct outbox *o, enum wire_kind kind, cJSON *body);
 void outbox_add_file(struct outbox_item *item, const char *sha256, const char *path, int64_t bytes);
+bool outbox_item_has(const struct outbox_item *item, const char *sha256); /* among its files */
+void outbox_item_mark_stored(struct outbox_item *item, const char *sha256);
 void outbox_remove(struct outbox *o, size_t i);
 struct outbox_item *outbox_find(struct outbox *o, enum wire_kind kind); /* the first, or null */
 
