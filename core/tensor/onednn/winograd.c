@@ -352,20 +352,31 @@ static void weight_part(const struct weight *w, const struct part *b, const stru
 	}
 }
 
-/* dg = G' dU G of the windows from one channel to 8 others, dU being the sum of the parts'. */
+CLONES static void add_to(float *restrict sum, const float *x, int64_t count)
+{
+	for (int64_t i = 0; i < count; i++)
+		sum[i] += x[i];
+}
+
+/* Adds the other parts' gradients to the first's, in order, at one point. */
+static void weight_sum(const struct weight *w, int64_t p)
+{
+	const struct points *u = &w->part[0].u;
+
+	for (int i = 1; i < w->parts; i++)
+		for (int64_t from = 0; from < w->t.from; from++) {
+			int64_t at = p * u->step + from * u->row;
+			add_to(u->data + at, w->part[i].u.data + at, w->t.to);
+		}
+}
+
+/* dg = G' dU G of the windows from one channel to 8 others. */
 static void weight_finish(const struct weight *w, int64_t from, int64_t to)
 {
-	float u[POINTS][LANES] __attribute__((aligned(32)));
+	const struct points *u = &w->part[0].u;
 	float g[WINDOW][LANES] __attribute__((aligned(32)));
 
-	for (int p = 0; p < POINTS; p++)
-		for (int i = 0; i < w->parts; i++) {
-			const struct points *part = &w->part[i].u;
-			const float *v = part->data + p * part->step + from * part->row + to;
-			for (int l = 0; l < LANES; l++)
-				u[p][l] = i ? u[p][l] + v[l] : v[l];
-		}
-	tile_weight_adjoint(&g[0][0], LANES, &u[0][0], LANES);
+	tile_weight_adjoint(&g[0][0], LANES, u->data + from * u->row + to, u->step);
 	for (int l = 0; l < LANES; l++)
 		for (int k = 0; k < WINDOW; k++)
 			w->dw[((to + l) * w->t.from + from) * WINDOW + k] = g[k][l];
@@ -387,6 +398,9 @@ static void weight_gradient(const struct conv_key *k, const float *x, const floa
 		for (int i = 0; i < (w.parts == 1 ? 0 : w.parts); i++)
 			weight_part(&w, &w.part[all.me], &w.part[i].u, total * i / w.parts,
 			            total * (i + 1) / w.parts, (struct team){0, 1});
+#pragma omp for schedule(static)
+		for (int64_t p = 0; p < POINTS; p++)
+			weight_sum(&w, p);
 #pragma omp for schedule(static)
 		for (int64_t i = 0; i < groups * w.t.from; i++)
 			weight_finish(&w, i / groups, i % groups * LANES);
