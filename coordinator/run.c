@@ -230,10 +230,8 @@ static void print_results(struct run *r, struct database *d)
 {
 	struct rows rows;
 	struct error e = {""};
-	char *view = xformat("study_%s", r->study);
-	for (char *p = view; *p; p++)
-		*p = *p == '-' ? '_' : *p;
-	char *sql = result_sql(d, r->study, view, &e);
+	char *view = verb_study_view(d, r->study, &e);
+	char *sql = view ? result_sql(d, r->study, view, &e) : NULL;
 	printf("\n");
 	if (sql && !verb_query(d, &rows, &e, sql, 0, NULL)) {
 		print_rows(r, &rows);

@@ -84,4 +84,7 @@ int verb_find_trial(struct database *d, const char *word, int64_t *trial, struct
 
 /* The study named by the first word, or the only one there is.  Free with free(). */
 char *verb_find_study(struct database *d, const struct options *o, struct error *e);
+
+/* The view that the study has: study_<name>.  Free with free(); null on failure. */
+char *verb_study_view(struct database *d, const char *study, struct error *e);
 #endif

@@ -33,20 +33,22 @@ int verb_sql(const struct options *o, struct error *e)
 static int study_view(const struct options *o, const char *order, struct error *e)
 {
 	struct database *d = verb_database(o, e);
-	char *study = d ? verb_find_study(d, o, e) : NULL, *sql = NULL;
+	char *study = d ? verb_find_study(d, o, e) : NULL, *view = NULL, *sql = NULL;
 	struct rows r;
 	int rc = -1;
 	if (!study)
 		goto out;
-	for (char *p = study; *p; p++)
-		*p = *p == '-' ? '_' : *p;
-	sql = xformat("select * from \"study_%s\" %s", study, order);
+	view = verb_study_view(d, study, e);
+	if (!view)
+		goto out;
+	sql = xformat("select * from \"%s\" %s", view, order);
 	rc = verb_query(d, &r, e, sql, 0, NULL);
 	if (rc)
 		goto out;
 	verb_print(o, &r, "no trials yet");
 	rows_release(&r);
 out:
+	free(view);
 	free(sql);
 	free(study);
 	database_close(d);
