@@ -330,7 +330,7 @@ static void ended_input_lost(struct turn *t, const struct report *r, const char 
 	       trial_load(t->db, id, &other)) {
 		trial_move(t->db, t->now_ms, id, other.attempt, ON_INPUT_LOST,
 		           &(struct trial_change){.why = text});
-		attempt_end(t, id, other.attempt, "input_lost", text);
+		attempt_end(t, id, other.attempt, "lost", text);
 	}
 	artifact_condemn(t->db, sha256);
 }

@@ -214,7 +214,7 @@ static int64_t wake_time(struct turn *t)
 	int64_t ready =
 	        sql_get_int(t->db, INT64_MAX,
 	                    "select min(not_before_ms) from trial where state = 'ready' and "
-	                    "held = 0 and not_before_ms > ?",
+	                    "held = 0 and not_before_ms > 0 and not_before_ms > ?",
 	                    t->now_ms);
 
 	if (wake != INT64_MAX && wake > t->now_ms + lease_ms / 8)

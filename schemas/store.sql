@@ -49,6 +49,7 @@ create table trial(
 	created_ms integer not null, ready_ms integer, started_ms integer, ended_ms integer
 ) strict;
 create index trial_ready on trial(ask, priority desc, id) where state = 'ready' and held = 0;
+create index trial_backoff on trial(not_before_ms) where state = 'ready' and not_before_ms > 0;
 create index trial_lease on trial(lease_until_ms) where state = 'leased';
 create index trial_worker on trial(worker) where state = 'leased';
 create index trial_unsettled on trial(id) where unsettled = 1;
