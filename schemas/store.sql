@@ -53,7 +53,6 @@ create index trial_backoff on trial(not_before_ms) where state = 'ready' and not
 create index trial_lease on trial(lease_until_ms) where state = 'leased';
 create index trial_worker on trial(worker) where state = 'leased';
 create index trial_unsettled on trial(id) where unsettled = 1;
-create index trial_state on trial(state);
 
 create table study_trial(                    -- which study wants which trial, under which number
 	study integer not null references study(id),
