@@ -42,7 +42,7 @@ struct fake_lease {
 };
 
 struct coordinator_fake {
-	char folder[64];
+	char folder[256];
 	char *store, *database, *work, *endpoint;
 	char agent_name[64];
 	void *zmq, *socket, *turn;
@@ -127,7 +127,8 @@ static int fake_setup(void **state)
 {
 	struct coordinator_fake *c = *state = xcalloc(1, sizeof *c);
 	struct error e;
-	strcpy(c->folder, "/tmp/trawl-agent-XXXXXX");
+	const char *above = getenv("TMPDIR");
+	snprintf(c->folder, sizeof c->folder, "%s/trawl-agent-XXXXXX", above ? above : "/tmp");
 	assert_non_null(mkdtemp(c->folder));
 	c->store = path_join(c->folder, "artifacts");
 	c->database = path_join(c->folder, "db");

@@ -275,5 +275,6 @@ int main(void)
 	        cmocka_unit_test(progress_without_a_step_is_no_progress),
 	        cmocka_unit_test(result_that_cannot_be_read_back_is_an_error),
 	};
+	cmocka_set_test_filter(getenv("TRAWL_TEST_ONLY"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,7 +25,7 @@ static const char token[] = "secret-of-the-lease";
 
 /* A store with its folder, a database of one leased trial, and a turn that commits. */
 struct world {
-	char folder[64];
+	char folder[256];
 	char *store, *database, *file, *copy;
 	char sha256[SHA256_HEX];
 	void *zmq;
@@ -98,7 +98,8 @@ static int setup(void **state)
 	struct world *w = *state = xcalloc(1, sizeof *w);
 	struct error e;
 	char hex[SHA256_HEX];
-	strcpy(w->folder, "/tmp/trawl-transfer-XXXXXX");
+	const char *above = getenv("TMPDIR");
+	snprintf(w->folder, sizeof w->folder, "%s/trawl-transfer-XXXXXX", above ? above : "/tmp");
 	assert_non_null(mkdtemp(w->folder));
 	w->store = path_join(w->folder, "artifacts");
 	w->database = path_join(w->folder, "db");
