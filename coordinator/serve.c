@@ -1,6 +1,7 @@
 /* The coordinator as a process: sockets, timers and signals around the turn. */
 #include "coordinator/serve.h"
 #include "coordinator/import.h"
+#include "coordinator/orphan.h"
 #include "coordinator/reader.h"
 #include "coordinator/store.h"
 #include "coordinator/turn.h"
@@ -39,7 +40,7 @@ struct server {
 	bool drained;
 	char (*deleted)[SHA256_HEX];
 	size_t deleted_count;
-	int64_t wake_ms, complained_ms;
+	int64_t wake_ms, complained_ms, log_looked_ms;
 	bool more, stop;
 };
 
@@ -162,6 +163,10 @@ static int start(struct server *s, struct error *e)
 	    start_artifacts(s, e) != 0 || store_announce(&s->store, s->endpoint, s->url, e) != 0 ||
 	    !(s->reader = reader_start(s->zmq, o->database, e)))
 		return -1;
+	int orphans = orphan_sweep(&s->store.db, s->folder, clock_wall_ms());
+	if (orphans)
+		log_info("%d files that nothing names any more were deleted from %s", orphans,
+		         s->folder);
 	s->coordinator = (struct coordinator){.db = &s->store.db, .options = turn_defaults};
 	struct turn_options *t = &s->coordinator.options;
 	t->lease_ms = o->lease_ms ? o->lease_ms : t->lease_ms;
@@ -319,6 +324,23 @@ static void pass_answers(struct server *s)
 	}
 }
 
+/* SQLite empties its log when nobody reads; a query that never ends lets it grow. */
+static void watch_log(struct server *s)
+{
+	enum { MINUTE_MS = 60000, LARGE_MB = 1024 };
+	int64_t now = clock_monotonic_ms();
+
+	if (now - s->log_looked_ms < MINUTE_MS)
+		return;
+	s->log_looked_ms = now;
+	char *path = xformat("%s-wal", s->options->database);
+	int64_t megabytes = file_bytes(path) >> 20;
+	if (megabytes >= LARGE_MB)
+		log_warn("%s has grown to %ld MB: a program keeps reading the database; end it",
+		         path, (long)megabytes);
+	free(path);
+}
+
 static void loop(struct server *s)
 {
 	bool first = true;
@@ -333,6 +355,7 @@ static void loop(struct server *s)
 		zmq_poll(items, 3, (long)wait);
 		pass_answers(s);
 		receive(s);
+		watch_log(s);
 		if (first || s->more || s->batch_count || s->wake_ms <= clock_wall_ms())
 			turn(s);
 		first = false;

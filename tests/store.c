@@ -1,7 +1,11 @@
 /* Laws of the database file: created, brought up to date, refused, held by one, read by all. */
+#include "coordinator/orphan.h"
 #include "core/base/file.h"
 #include "tests/turns.h"
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 static char *folder, *path;
 
@@ -202,6 +206,40 @@ static void a_full_disk_acknowledges_nothing_and_loses_nothing(void **state)
 	turns_release(&t);
 }
 
+static void touch(const char *artifacts, const char *name, int64_t age_days)
+{
+	char *below = xformat("%s/%.2s", artifacts, name), *file = path_join(below, name);
+	struct timespec times[2] = {{.tv_sec = time(NULL) - age_days * 86400}};
+
+	times[1] = times[0];
+	assert_int_equal(folder_make(below, NULL), 0);
+	assert_int_equal(file_write(file, "x", 1, NULL), 0);
+	assert_int_equal(utimensat(AT_FDCWD, file, times, 0), 0);
+	free(below);
+	free(file);
+}
+
+static void bytes_that_a_crash_left_behind_go_after_a_day(void **state)
+{
+	struct store s;
+	char *artifacts = path_join(folder, "artifacts"), name[80];
+
+	open_or_fail(&s);
+	for (int i = 0; i < 4; i++) {
+		memset(name, 'a' + i, 64);
+		strcpy(name + 64, i == 3 ? ".part" : "");
+		touch(artifacts, name, i == 1 ? 0 : 2);
+	}
+	memset(name, 'c', 64);
+	name[64] = 0;
+	sql_run(&s.db, "insert into upload values(?, 1, 0)", (const char *)name);
+	/* a: unknown and old; b: unknown but young; c: known; d: an upload that was given up. */
+	assert_int_equal(orphan_sweep(&s.db, artifacts, (int64_t)time(NULL) * 1000), 2);
+	assert_int_equal(orphan_sweep(&s.db, artifacts, (int64_t)time(NULL) * 1000), 0);
+	store_close(&s);
+	free(artifacts);
+}
+
 int main(void)
 {
 #define LAW(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -214,6 +252,7 @@ int main(void)
 	        LAW(readers_read_while_it_is_written_and_cannot_write),
 	        LAW(a_reader_of_nothing_says_so),
 	        LAW(a_failure_is_remembered_until_cleared),
+	        LAW(bytes_that_a_crash_left_behind_go_after_a_day),
 	        LAW(a_full_disk_acknowledges_nothing_and_loses_nothing),
 	};
 
