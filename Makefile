@@ -79,7 +79,7 @@ check-all:
 	@$(MAKE) --no-print-directory -j$$(nproc) build tests
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/asan build tests \
 		OPT="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined"
-	@TRAWL_SIM_SEEDS=2000 tests/run $(BUILD) $(CHECK) \
+	@TRAWL_SIM_SEEDS=1000 tests/run $(BUILD) $(CHECK) \
 		$(addprefix asan/,$(SANITIZED)) trained $(LONG)
 bench:
 	@$(MAKE) --no-print-directory -j$$(nproc) build tests
