@@ -150,16 +150,24 @@ int folder_make(const char *path, struct error *e)
 	return status;
 }
 
+enum { REMOVE_TRIES = 100 };
+
 static int remove_entry(const char *path, const struct stat *s, int kind, struct FTW *where)
 {
-	return remove(path);
+	return remove(path) && errno != ENOENT ? -1 : 0;
 }
 
+/* Another process may remove the same: what vanishes in the middle of the walk begins a new one. */
 int folder_remove(const char *path, struct error *e)
 {
-	if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT)
-		return 0;
-	return error_errno(e, "%s: cannot be removed", path);
+	int failed = 0;
+
+	for (int i = 0; i < REMOVE_TRIES; i++) {
+		failed = nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+		if (!failed || errno != ENOENT || !file_exists(path))
+			break;
+	}
+	return failed && file_exists(path) ? error_errno(e, "%s: cannot be removed", path) : 0;
 }
 
 int64_t disk_free_bytes(const char *path)
