@@ -83,10 +83,10 @@ static int set_up(struct store *s, struct error *e)
 {
 	int64_t version = 0;
 
-	sql_script(&s->db, "pragma journal_mode = wal; pragma synchronous = full;"
-	                   "pragma foreign_keys = on; pragma temp_store = memory");
 	if (check_version(s, &version, e) != 0)
 		return -1;
+	sql_script(&s->db, "pragma journal_mode = wal; pragma synchronous = full;"
+	                   "pragma foreign_keys = on; pragma temp_store = memory");
 	sql_script(&s->db, "begin immediate");
 	if (version == 0)
 		create(s);

@@ -99,6 +99,9 @@ static void a_database_of_others_is_refused(void **state)
 	sqlite3_exec(handle, "create table theirs(x)", NULL, NULL, NULL);
 	sqlite3_close(handle);
 	refused("not a database of trawl");
+	char *bytes = file_read(path, NULL, NULL);
+	assert_int_equal(bytes[18], 1); /* its journal is as it was: not written ahead */
+	free(bytes);
 	assert_int_equal(
 	        file_write(path, "this is no database at all, not even SQLite's", 40, NULL), 0);
 	refused("study.db");
