@@ -23,7 +23,7 @@ run() { # database, workers
 	"$build/trawl" sql --db "$work/$1.db" --csv "select 'agents $2: ' || count(*) || ' trials, ' ||
 		round(count(*) / ((max(ended_ms) - min(started_ms)) / 1000.0), 1) || ' trials/s, median ' ||
 		(select ended_ms - started_ms from trial order by 1 limit 1 offset $((count / 2))) ||
-		' ms from lease to commit' from trial where state = 'done'" | tail -n 1
+		' ms from lease to commit' from trial where state = 'done'" | tail -n 1 | tr -d "\r\""
 	echo "           $(((ended - began) / 1000000)) ms for the whole command"
 }
 run one 1
