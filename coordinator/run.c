@@ -6,6 +6,7 @@
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -230,21 +231,22 @@ static void print_results(struct run *r, struct database *d)
 {
 	struct rows rows;
 	struct error e = {""};
+	const char *me = program_invocation_name; /* as it was typed, so that it can be again */
 	char *view = verb_study_view(d, r->study, &e);
 	char *sql = view ? result_sql(d, r->study, view, &e) : NULL;
 	printf("\n");
 	if (sql && !verb_query(d, &rows, &e, sql, 0, NULL)) {
 		print_rows(r, &rows);
 		rows_release(&rows);
-		printf("\nThe SQL that made this table:\n  trawl sql --db %s \"%s\"\n", r->path,
+		printf("\nThe SQL that made this table:\n  %s sql --db %s \"%s\"\n", me, r->path,
 		       sql);
 	}
 	if (*e.text)
 		printf("(no table: %s)\n", e.text);
 	printf("The database: %s   checkpoints and logs: %s\n", r->path, r->work);
-	printf("Try next:\n  trawl best --db %s %s\n  trawl show --db %s %s/0\n"
-	       "  trawl export --csv --db %s %s\n",
-	       r->path, r->study, r->path, r->study, r->path, r->study);
+	printf("Try next:\n  %s best --db %s %s\n  %s show --db %s %s/0\n"
+	       "  %s export --csv --db %s %s\n",
+	       me, r->path, r->study, me, r->path, r->study, me, r->path, r->study);
 	free(sql);
 	free(view);
 }
@@ -255,9 +257,9 @@ static void print_interrupted(const struct run *r, const char *sweep, struct dat
 	if (!screen_read(&v, d, r->study, clock_wall_ms(), NULL))
 		printf("\nStopped: %" PRId64 " of %" PRId64
 		       " trials are done, what ran is checkpointed.\n"
-		       "To go on: trawl run %s --db %s --workers %d\n",
-		       screen_count(&v, "done"), screen_count(&v, "total"), sweep, r->path,
-		       r->workers);
+		       "To go on: %s run %s --db %s --workers %d\n",
+		       screen_count(&v, "done"), screen_count(&v, "total"), program_invocation_name,
+		       sweep, r->path, r->workers);
 	screen_release(&v);
 }
 
