@@ -1,6 +1,7 @@
 /* What the verbs of trawl share: opening the database, printing rows, finding trials and studies.
  */
 #include "coordinator/verb.h"
+#include "coordinator/view.h"
 #include "core/base/json.h"
 #include <ctype.h>
 #include <inttypes.h>
@@ -142,17 +143,10 @@ char *verb_find_study(struct database *d, const struct options *o, struct error 
 	return found;
 }
 
-/* As coordinator/view.c names them: an older study of the same letters has the plain name. */
 char *verb_study_view(struct database *d, const char *study, struct error *e)
 {
 	struct rows r;
-	if (verb_query(
-	            d, &r, e,
-	            "select 'study_' || replace(name, '-', '_') || iif(exists (select 1 from study "
-	            "o"
-	            " where o.id < s.id and replace(o.name, '-', '_') = replace(s.name, '-', '_')),"
-	            " '_' || id, '') name from study s where name = ?1",
-	            1, &study))
+	if (verb_query(d, &r, e, VIEW_NAME_SQL "where s.name = ?1", 1, &study))
 		return NULL;
 	char *name = xstrdup(rows_text(&r, 0, "name"));
 	rows_release(&r);

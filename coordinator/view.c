@@ -136,16 +136,9 @@ static cJSON *swept_paths(struct sql *db, int64_t study)
 	return paths;
 }
 
-/* study_<name> with '_' for '-'; with the number behind it when an older study has that name. */
 static char *view_name(struct sql *db, int64_t study)
 {
-	return sql_get_text(db,
-	                    "select 'study_' || replace(name, '-', '_') || iif(exists (select 1 "
-	                    "from study o where "
-	                    "o.id < s.id and replace(o.name, '-', '_') = replace(s.name, '-', "
-	                    "'_')), '_' || id, '') "
-	                    "from study s where id = ?",
-	                    study);
+	return sql_get_text(db, VIEW_NAME_SQL "where s.id = ?", study);
 }
 
 /* A view that is there already is left alone: every change of the schema costs all statements. */
