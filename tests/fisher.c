@@ -48,10 +48,21 @@ static void fixture_free(struct fixture *x)
 	tensor_free(x->labels);
 }
 
+/* A loss besides the loss: the same images, other labels. */
+static struct tensor *other_loss(struct tape *t, struct tensor *logits)
+{
+	int32_t other[IMAGES] = {1, 1, 0};
+	struct tensor *labels = tensor_from(I32, SHAPE(logits->shape.d[0]), other);
+	struct tensor *leaf = tape_leaf(t, labels);
+
+	tensor_free(labels);
+	return op_mean(t, op_cross_entropy(t, logits, leaf));
+}
+
 struct pass {
 	struct tape tape;
 	struct forward forward;
-	struct tensor *loss;
+	struct tensor *loss, *other; /* mean cross-entropy; the same with other labels */
 };
 
 static void pass_init(struct pass *p, const struct fixture *x, enum forward_mode mode,
@@ -64,6 +75,12 @@ static void pass_init(struct pass *p, const struct fixture *x, enum forward_mode
 	model_begin(&p->forward, t, x->model, mode, q);
 	struct tensor *logits = model_forward(x->model, &p->forward, tape_leaf(t, x->images));
 	p->loss = op_mean(t, op_cross_entropy(t, logits, tape_leaf(t, x->labels)));
+	p->other = other_loss(t, logits);
+}
+
+static struct losses pass_losses(const struct pass *p)
+{
+	return (struct losses){p->loss, p->loss};
 }
 
 static void pass_release(struct pass *p)
@@ -105,7 +122,7 @@ static void the_regularized_gradient_is_that_of_the_objective(void **state)
 	struct pass p;
 
 	pass_init(&p, &x, FORWARD_TRAINING, NULL);
-	loss_gradient(&p.forward, p.loss, lambda, gradient, &r);
+	loss_gradient(&p.forward, pass_losses(&p), lambda, gradient, &r);
 	assert_true(r > 0);
 	for (int i = 0; i < ps->count; i++)
 		for (int64_t k = 0; k < shape_count(gradient[i]->shape); k++)
@@ -131,7 +148,7 @@ static void no_lambda_is_the_plain_gradient(void **state)
 
 	pass_init(&p, &x, FORWARD_TRAINING, NULL);
 	pass_init(&q, &x, FORWARD_TRAINING, NULL);
-	loss_gradient(&p.forward, p.loss, 0, with, &r);
+	loss_gradient(&p.forward, pass_losses(&p), 0, with, &r);
 	tape_grad(&q.tape, q.loss, q.forward.raw, count, plain, GRAD_CONSUME);
 	assert_true(r == 0);
 	for (int i = 0; i < count; i++)
@@ -190,10 +207,10 @@ static void frozen_parameters_have_no_gradient_and_no_part_in_r(void **state)
 	struct pass p, q;
 
 	pass_init(&p, &x, FORWARD_TRAINING, NULL);
-	loss_gradient(&p.forward, p.loss, 1e-300, gradient, &all);
+	loss_gradient(&p.forward, pass_losses(&p), 1e-300, gradient, &all);
 	x.model->parameters.item[2].trainable = false;
 	pass_init(&q, &x, FORWARD_TRAINING, NULL);
-	loss_gradient(&q.forward, q.loss, 1e-300, frozen, &some);
+	loss_gradient(&q.forward, pass_losses(&q), 1e-300, frozen, &some);
 	assert_null(frozen[2]);
 	for (int i = 0; i < count; i++)
 		if (i != 2)
@@ -207,6 +224,70 @@ static void frozen_parameters_have_no_gradient_and_no_part_in_r(void **state)
 	fixture_free(&x);
 }
 
+struct losses_again {
+	const struct fixture *fixture;
+	bool other;
+};
+
+static struct losses losses_again(void *self, struct forward *f)
+{
+	const struct losses_again *a = self;
+	const struct fixture *x = a->fixture;
+	struct tape *t = f->tape;
+	struct tensor *logits = model_forward(x->model, f, tape_leaf(t, x->images));
+	struct tensor *loss = op_mean(t, op_cross_entropy(t, logits, tape_leaf(t, x->labels)));
+
+	return (struct losses){loss, a->other ? other_loss(t, logits) : loss};
+}
+
+/* |difference - exact| / |exact| of the whole gradient, weights quantized to 4 bits. */
+static double distance_of_forms(bool other)
+{
+	struct fixture x = fixture_new();
+	struct quantization_settings s = {"symmetric", 4, true, true, true};
+	struct regularizer r = {.lambda = 0.7, .difference = true, .radius = 1e-5};
+	struct losses_again again = {&x, other};
+	int count = x.model->parameters.count;
+	struct tensor **exact = calloc((size_t)count, sizeof(*exact));
+	struct tensor **near = calloc((size_t)count, sizeof(*near));
+	double distance = 0, length = 0, r_exact, r_near;
+	struct quantization q;
+	struct pass a, b;
+	struct error e;
+
+	assert_int_equal(quantization_init(&q, x.model, &s, &e), 0);
+	pass_init(&a, &x, FORWARD_TRAINING, &q);
+	pass_init(&b, &x, FORWARD_TRAINING, &q);
+	struct losses la = {a.loss, other ? a.other : a.loss};
+	struct losses lb = {b.loss, other ? b.other : b.loss};
+	loss_gradient(&a.forward, la, r.lambda, exact, &r_exact);
+	loss_gradient_difference(&b.forward, lb, &r, losses_again, &again, near, &r_near);
+	assert_true(fabs(r_exact - r_near) < 1e-12 * r_exact);
+	for (int i = 0; i < count; i++)
+		for (int64_t k = 0; k < shape_count(exact[i]->shape); k++) {
+			double d = tensor_at(exact[i], k) - tensor_at(near[i], k);
+			distance += d * d;
+			length += pow(tensor_at(exact[i], k), 2);
+		}
+	pass_release(&a);
+	pass_release(&b);
+	quantization_release(&q);
+	free(exact);
+	free(near);
+	fixture_free(&x);
+	return sqrt(distance / length);
+}
+
+static void the_difference_form_comes_near_the_exact_one(void **state)
+{
+	assert_true(distance_of_forms(false) < 1e-4);
+}
+
+static void the_term_may_be_of_another_loss(void **state)
+{
+	assert_true(distance_of_forms(true) < 1e-4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +295,8 @@ int main(void)
 	        cmocka_unit_test(no_lambda_is_the_plain_gradient),
 	        cmocka_unit_test(traces_are_means_over_images_of_the_regularizer),
 	        cmocka_unit_test(frozen_parameters_have_no_gradient_and_no_part_in_r),
+	        cmocka_unit_test(the_difference_form_comes_near_the_exact_one),
+	        cmocka_unit_test(the_term_may_be_of_another_loss),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

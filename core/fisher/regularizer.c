@@ -3,22 +3,40 @@
 #include "core/base/text.h"
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* Gradients of y with respect to from[i] of the trainable parameters; null for the others. */
-static void trainable_gradient(struct forward *f, struct tensor *y, struct tensor **from,
-                               struct tensor **out, enum grad_mode mode)
+/* The trainable of some tensors of a forward pass, in the order of its parameters. */
+static int trainable(const struct forward *f, struct tensor **from, struct tensor **wrt)
 {
-	int count = 0, all = f->parameters->count;
-	struct tensor **wrt = xcalloc((size_t)all, sizeof(*wrt));
-	struct tensor **g = xcalloc((size_t)all, sizeof(*g));
+	int count = 0;
 
-	for (int i = 0; i < all; i++)
+	for (int i = 0; i < f->parameters->count; i++)
 		if (f->parameters->item[i].trainable)
 			wrt[count++] = from[i];
+	return count;
+}
+
+/* Such a list again as one entry per parameter: null where it is not trainable. */
+static void spread(const struct forward *f, struct tensor **from, struct tensor **out)
+{
+	for (int i = 0; i < f->parameters->count; i++)
+		out[i] = f->parameters->item[i].trainable ? *from++ : NULL;
+}
+
+/* Gradients of y with respect to f->used and f->raw; either may be null: not wanted. */
+static void gradients(struct forward *f, struct tensor *y, struct tensor **used,
+                      struct tensor **raw, enum grad_mode mode)
+{
+	size_t all = 2 * (size_t)f->parameters->count;
+	struct tensor **wrt = xcalloc(all, sizeof(*wrt)), **g = xcalloc(all, sizeof(*g));
+	int first = used ? trainable(f, f->used, wrt) : 0;
+	int count = first + (raw ? trainable(f, f->raw, wrt + first) : 0);
+
 	tape_grad(f->tape, y, wrt, count, g, mode);
-	count = 0;
-	for (int i = 0; i < all; i++)
-		out[i] = f->parameters->item[i].trainable ? g[count++] : NULL;
+	if (used)
+		spread(f, g, used);
+	if (raw)
+		spread(f, g + first, raw);
 	free(wrt);
 	free(g);
 }
@@ -29,7 +47,7 @@ struct tensor *fisher_regularizer(struct forward *f, struct tensor *loss)
 	struct tensor **g = xcalloc((size_t)count, sizeof(*g));
 	struct tensor *sum = NULL;
 
-	trainable_gradient(f, loss, f->used, g, GRAD_RECORD);
+	gradients(f, loss, g, NULL, GRAD_RECORD);
 	for (int i = 0; i < count; i++) {
 		if (!g[i])
 			continue;
@@ -41,22 +59,24 @@ struct tensor *fisher_regularizer(struct forward *f, struct tensor *loss)
 	return sum;
 }
 
-void loss_gradient(struct forward *f, struct tensor *loss, double lambda, struct tensor **out,
+void loss_gradient(struct forward *f, struct losses l, double lambda, struct tensor **out,
                    double *regularizer)
 {
+	struct tensor *loss = l.loss;
 	double r = 0;
 
 	if (lambda != 0) {
-		struct tensor *trace = fisher_regularizer(f, loss);
+		struct tensor *trace = fisher_regularizer(f, l.term);
 
 		r = tensor_at(trace, 0);
 		loss = op_add(f->tape, loss, op_scale(f->tape, trace, lambda));
 	}
 	if (regularizer)
 		*regularizer = r;
-	trainable_gradient(f, loss, f->raw, out, GRAD_CONSUME);
+	gradients(f, loss, NULL, out, GRAD_CONSUME);
 }
 
+/* ---- by a finite difference ---- */
 static double square_sum(struct tensor *t)
 {
 	double sum = 0;
@@ -64,6 +84,71 @@ static double square_sum(struct tensor *t)
 	for (int64_t i = 0, n = shape_count(t->shape); i < n; i++)
 		sum += tensor_at(t, i) * tensor_at(t, i);
 	return sum;
+}
+
+/* What a difference needs of a pass, one entry per parameter. */
+struct slopes {
+	struct tensor **used; /* gradient of the term with respect to Q(W) */
+	struct tensor **raw;  /* the same to W, and once moved */
+	struct tensor **moved;
+	int count;
+};
+
+/* Gradient of the term where the parameters have moved by `step` times s->used; other tape. */
+static void slopes_move(struct slopes *s, struct forward *f, struct tape *t, double step,
+                        losses_fn *again, void *self)
+{
+	struct forward moved;
+
+	tape_init(t, f->tape->backend);
+	forward_init(&moved, t, f->parameters, f->buffers, f->mode, f->quantization);
+	forward_move(&moved, s->used, step);
+	gradients(&moved, again(self, &moved).term, NULL, s->moved, GRAD_CONSUME);
+	forward_release(&moved);
+}
+
+/* out += factor (moved - raw) */
+static void slopes_add(const struct slopes *s, struct tape *t, double factor, struct tensor **out)
+{
+	t->recording = false;
+	for (int i = 0; i < s->count; i++)
+		if (out[i]) {
+			struct tensor *h = op_sub(t, tape_leaf(t, s->moved[i]), s->raw[i]);
+			out[i] = op_add(t, out[i], op_scale(t, h, factor));
+		}
+}
+
+static struct slopes slopes_new(int count)
+{
+	struct tensor **all = xcalloc(3 * (size_t)count, sizeof(*all));
+
+	return (struct slopes){all, all + count, all + 2 * count, count};
+}
+
+void loss_gradient_difference(struct forward *f, struct losses l, const struct regularizer *r,
+                              losses_fn *again, void *self, struct tensor **out,
+                              double *regularizer)
+{
+	struct slopes s = slopes_new(f->parameters->count);
+	struct tape moved;
+	double square = 0;
+
+	gradients(f, l.term, s.used, s.raw, l.term == l.loss ? GRAD_CONSUME : GRAD_KEEP);
+	if (l.term == l.loss)
+		memcpy(out, s.raw, (size_t)s.count * sizeof(*out));
+	else
+		gradients(f, l.loss, NULL, out, GRAD_CONSUME);
+	for (int i = 0; i < s.count; i++)
+		square += s.used[i] ? square_sum(s.used[i]) : 0;
+	if (regularizer)
+		*regularizer = square;
+	if (square > 0 && isfinite(square)) {
+		double length = sqrt(square);
+		slopes_move(&s, f, &moved, r->radius / length, again, self);
+		slopes_add(&s, f->tape, r->lambda * 2 * length / r->radius, out);
+		tape_release(&moved);
+	}
+	free(s.used);
 }
 
 /* Image i of a batch, as a batch of one. */

@@ -22,6 +22,7 @@ void forward_init(struct forward *f, struct tape *t, const struct parameter_set 
 	        .mode = mode,
 	        .parameters = parameters,
 	        .buffers = buffers,
+	        .quantization = q,
 	        .raw = xcalloc(count, sizeof(*f->raw)),
 	        .used = xcalloc(count, sizeof(*f->used)),
 	        .statistics = xcalloc((size_t)buffers->count, sizeof(*f->statistics)),
@@ -30,6 +31,16 @@ void forward_init(struct forward *f, struct tape *t, const struct parameter_set 
 		f->raw[i] = tape_leaf(t, parameters->item[i].value);
 		f->used[i] = used_tensor(f, q, i);
 	}
+}
+
+void forward_move(struct forward *f, struct tensor *const direction[], double scale)
+{
+	struct tape *t = f->tape;
+
+	for (int i = 0; i < f->parameters->count; i++)
+		if (direction[i])
+			f->used[i] = op_add(t, f->used[i],
+			                    op_scale(t, tape_leaf(t, direction[i]), scale));
 }
 
 void forward_release(struct forward *f)

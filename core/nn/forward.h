@@ -15,6 +15,7 @@ struct forward {
 	struct tape *tape;
 	enum forward_mode mode;
 	const struct parameter_set *parameters, *buffers;
+	const struct quantization *quantization; /* null: full precision */
 	struct tensor **raw;  /* (parameters) leaves W: what an optimizer updates */
 	struct tensor **used; /* (parameters) what layers compute with: Q(W), or W itself */
 	struct tensor *
@@ -27,5 +28,8 @@ struct forward {
 void forward_init(struct forward *f, struct tape *t, const struct parameter_set *parameters,
                   const struct parameter_set *buffers, enum forward_mode mode,
                   const struct quantization *q);
+/* used[i] += scale * direction[i], where direction[i] is not null: a step taken after quantization.
+ * Directions are of the parameters' shapes, on no tape or another; gradients pass through. */
+void forward_move(struct forward *f, struct tensor *const direction[], double scale);
 void forward_release(struct forward *f); /* also frees the statistics; the tape stays */
 #endif

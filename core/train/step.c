@@ -81,7 +81,8 @@ static void shard_gradient(struct trainer *t, struct shard *s, float *out, doubl
 	for (int64_t i = 0; i < s->n; i++)
 		figure[FIGURE_LOSS] += (double)tensor_f32(losses)[i];
 	figure[FIGURE_CORRECT] = count_correct(logits, tensor_i32(s->label));
-	loss_gradient(&f, loss, t->spec->fisher_regularizer, gradient, &trace);
+	loss_gradient(&f, (struct losses){loss, loss}, t->spec->fisher_regularizer, gradient,
+	              &trace);
 	figure[FIGURE_TRACE] = trace * (double)s->n;
 	for (int i = 0; i < parameters; i++)
 		add_weighted(&out, gradient[i], s->weight);

@@ -125,7 +125,7 @@ static void run_training(struct run *r)
 	pass_init(&p, r, FORWARD_TRAINING, NULL);
 	golden_check_tensor(r->g, "logits", NULL, p.logits);
 	golden_check_tensor(r->g, "loss", NULL, p.loss);
-	loss_gradient(&p.forward, p.loss, 0, p.gradient, NULL);
+	loss_gradient(&p.forward, (struct losses){p.loss, p.loss}, 0, p.gradient, NULL);
 	check_gradients(r, "grad", p.gradient);
 	check_running(r, &p.forward);
 	pass_release(&p);
@@ -148,7 +148,7 @@ static void run_quantized(struct run *r)
 	pass_init(&p, r, FORWARD_TRAINING, &r->quantization);
 	golden_check_tensor(r->g, "quant_logits", NULL, p.logits);
 	golden_check_tensor(r->g, "quant_loss", NULL, p.loss);
-	loss_gradient(&p.forward, p.loss, 0, p.gradient, NULL);
+	loss_gradient(&p.forward, (struct losses){p.loss, p.loss}, 0, p.gradient, NULL);
 	check_gradients(r, "quant_grad", p.gradient);
 	pass_release(&p);
 }
@@ -162,7 +162,7 @@ static void run_trace(struct run *r)
 	pass_init(&p, r, FORWARD_TRAINING, r->quantized ? &r->quantization : NULL);
 	trace = fisher_regularizer(&p.forward, p.loss);
 	golden_check_tensor(r->g, "trace_regularizer", NULL, trace);
-	loss_gradient(&p.forward, trace, 0, p.gradient, NULL);
+	loss_gradient(&p.forward, (struct losses){trace, trace}, 0, p.gradient, NULL);
 	check_gradients(r, "trace_grad", p.gradient);
 	pass_release(&p);
 }
