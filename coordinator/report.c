@@ -187,6 +187,13 @@ static void save_result(struct turn *t, const struct report *r, const cJSON *bod
 		        "on conflict do update set value = excluded.value",
 		        r->id, json_text(value, "layer", ""), json_text(value, "metric", ""),
 		        json_real(value, "value", NAN));
+	cJSON_ArrayForEach (value, json_at(body, "landscape"))
+		sql_run(t->db,
+		        "insert into landscape(trial, slice, x, y, metric, value) "
+		        "values(?, ?, ?, ?, ?, ?) on conflict do update set value = excluded.value",
+		        r->id, json_text(value, "slice", ""), json_real(value, "x", 0),
+		        json_real(value, "y", 0), json_text(value, "metric", ""),
+		        json_real(value, "value", NAN));
 }
 
 static void save_artifacts(struct turn *t, const struct report *r, const cJSON *body)

@@ -13,8 +13,12 @@
 
 extern const char _binary_schemas_store_sql_start[], _binary_schemas_store_sql_end[];
 
-/* migrations[i] brings schema i + 1 to i + 2. */
-static const char *const migrations[STORE_SCHEMA] = {NULL};
+/* migrations[i] brings schema i + 1 to i + 2; what it makes reads as in store.sql. */
+static const char *const migrations[STORE_SCHEMA - 1] = {
+        "create table landscape(trial integer not null references trial(id), slice text not null, "
+        "x real not null, y real not null, metric text not null, value real, "
+        "primary key (trial, slice, metric, x, y)) strict, without rowid;",
+};
 
 static int failed(struct store *s, struct error *e, const char *doing)
 {

@@ -1,4 +1,4 @@
--- trawl's database, schema 1.  Written by the coordinator only; read it while it is written.
+-- trawl's database, schema 2.  Written by the coordinator only; read it while it is written.
 -- Times are milliseconds since 1970 (UTC).  Views for people are in views.sql.
 
 create table coordinator(                    -- one row: who owns this file
@@ -127,6 +127,14 @@ create table layer_metric(
 	trial integer not null references trial(id),
 	layer text not null, metric text not null, value real,
 	primary key (trial, layer, metric)
+) strict, without rowid;
+
+create table landscape(                      -- the loss at weights moved along directions
+	trial integer not null references trial(id),
+	slice text not null,                     -- 'random', 'hessian': lines; 'random_plane', 'hessian_plane'
+	x real not null, y real not null,        -- along the first and the second direction; y = 0 on lines
+	metric text not null, value real,
+	primary key (trial, slice, metric, x, y)
 ) strict, without rowid;
 
 create table artifact(

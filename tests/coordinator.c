@@ -99,6 +99,30 @@ static void repeats_of_done_change_nothing_and_are_answered(void **state)
 	turns_release(&t);
 }
 
+static void points_of_a_landscape_are_stored(void **state)
+{
+	struct turns t;
+
+	turns_one(&t);
+	turns_say(
+	        &t, "a", WIRE_DONE,
+	        "{\"agent\":\"a\",\"trial\":1,\"attempt\":1,\"numerics\":\"n\",\"batch\":1,"
+	        "\"rows\":[],\"result\":{},\"artifacts\":[],\"landscape\":["
+	        "{\"slice\":\"random\",\"x\":-1,\"y\":0,\"metric\":\"loss\",\"value\":2.5},"
+	        "{\"slice\":\"random\",\"x\":-1,\"y\":0,\"metric\":\"critical_loss\",\"value\":4},"
+	        "{\"slice\":\"random_plane\",\"x\":-1,\"y\":0.5,\"metric\":\"loss\","
+	        "\"value\":null}]}");
+	assert_non_null(turns_reply(&t, WIRE_DONE_SAVED));
+	assert_int_equal(turns_int(&t, "select count(*) from landscape where trial = 1"), 3);
+	assert_int_equal(turns_int(&t, "select count(*) from landscape where slice = 'random' and "
+	                               "x = -1 and y = 0 and metric = 'loss' and value = 2.5"),
+	                 1);
+	assert_int_equal(turns_int(&t, "select count(*) from landscape where slice = "
+	                               "'random_plane' and y = 0.5 and value is null"),
+	                 1);
+	turns_release(&t);
+}
+
 static void old_checkpoints_go_but_the_newest_and_the_best_stay(void **state)
 {
 	static const char *const hex = "0123456789";
@@ -222,6 +246,7 @@ int main(void)
 	        LAW(an_agent_speaks_for_itself_only),
 	        LAW(a_message_that_is_refused_leaves_no_trace),
 	        LAW(repeats_of_done_change_nothing_and_are_answered),
+	        LAW(points_of_a_landscape_are_stored),
 	        LAW(old_checkpoints_go_but_the_newest_and_the_best_stay),
 	        LAW(bytes_that_another_trial_names_stay),
 	        LAW(bytes_that_nobody_names_go_after_a_day),

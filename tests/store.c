@@ -78,6 +78,50 @@ static void every_table_is_strict_and_the_log_is_written_ahead(void **state)
 	store_close(&s);
 }
 
+/* A file as trawl wrote it before there were landscapes. */
+static void make_schema_1(void)
+{
+	struct store s;
+
+	open_or_fail(&s);
+	sql_run(&s.db, "insert into event(at_ms, kind, text) values(1, 'test', 'kept')");
+	sql_script(&s.db, "drop table landscape; pragma user_version = 1");
+	assert_int_equal(s.db.failure, 0);
+	store_close(&s);
+}
+
+/* Names, types, nullness and key of every column of every table. */
+static char *columns_of(struct store *s)
+{
+	return sql_get_text(&s->db,
+	                    "select group_concat(t.name || '.' || c.name || ' ' || c.type || "
+	                    "c.\"notnull\" || c.pk || t.strict || t.wr, ', ') from "
+	                    "(select * from pragma_table_list where type = 'table' order by name) "
+	                    "t, pragma_table_info(t.name) c");
+}
+
+static void an_older_schema_is_brought_up_to_date(void **state)
+{
+	struct store s;
+	struct error e = {{0}};
+
+	make_schema_1();
+	assert_int_equal(store_open_reader(&s, path, &e), -1);
+	assert_non_null(strstr(e.text, "has schema 1"));
+	open_or_fail(&s);
+	assert_int_equal(sql_get_int(&s.db, 0, "pragma user_version"), STORE_SCHEMA);
+	assert_int_equal(sql_get_int(&s.db, 0, "select count(*) from event where text = 'kept'"),
+	                 1);
+	char *migrated = columns_of(&s);
+	store_close(&s);
+	assert_int_equal(store_open(&s, ":memory:", false, &e), 0);
+	char *new = columns_of(&s);
+	store_close(&s);
+	assert_string_equal(migrated, new);
+	free(migrated);
+	free(new);
+}
+
 static void a_newer_schema_is_refused(void **state)
 {
 	struct store s;
@@ -249,6 +293,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        LAW(what_is_written_is_there_after_opening_again),
 	        LAW(every_table_is_strict_and_the_log_is_written_ahead),
+	        LAW(an_older_schema_is_brought_up_to_date),
 	        LAW(a_newer_schema_is_refused),
 	        LAW(a_database_of_others_is_refused),
 	        LAW(the_second_coordinator_says_who_holds_it),

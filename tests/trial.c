@@ -343,6 +343,8 @@ static void an_agent_is_told_everything_in_order(void **state)
 			assert_int_equal(cJSON_GetArraySize(rows),
 			                 7 * json_int(m.body, "epoch", 0));
 		}
+		if (done)
+			assert_true(cJSON_IsArray(cJSON_GetObjectItem(m.body, "landscape")));
 		for (int i = 0; done && i < 2; i++)
 			assert_file_is_named(
 			        cJSON_GetArrayItem(cJSON_GetObjectItem(m.body, "artifacts"), i));

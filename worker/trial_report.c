@@ -179,6 +179,7 @@ static cJSON *done_body(struct trial_report *r, const struct trainer *t)
 	cJSON_AddItemToObject(body, "result", cJSON_Duplicate(t->result.figures, true));
 	cJSON_AddItemToObject(body, "categories", cJSON_Duplicate(t->result.categories, true));
 	cJSON_AddItemToObject(body, "layers", cJSON_Duplicate(t->result.layers, true));
+	cJSON_AddItemToObject(body, "landscape", cJSON_Duplicate(t->result.landscape, true));
 	for (int i = 0; i < t->artifacts; i++) {
 		cJSON *item = cJSON_CreateObject();
 		cJSON_AddStringToObject(item, "name", t->artifact[i].name);

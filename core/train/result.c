@@ -1,4 +1,5 @@
-/* What a trial has to say: metrics per epoch, final figures, figures per category and per layer. */
+/* What a trial has to say: metrics per epoch, final figures, figures per category and per layer,
+ * points of its loss landscape. */
 #include "core/train/result.h"
 #include "core/base/text.h"
 #include <assert.h>
@@ -26,7 +27,8 @@ void result_init(struct result *r)
 {
 	*r = (struct result){.figures = cJSON_CreateObject(),
 	                     .categories = cJSON_CreateArray(),
-	                     .layers = cJSON_CreateArray()};
+	                     .layers = cJSON_CreateArray(),
+	                     .landscape = cJSON_CreateArray()};
 }
 
 void result_release(struct result *r)
@@ -35,6 +37,7 @@ void result_release(struct result *r)
 	cJSON_Delete(r->figures);
 	cJSON_Delete(r->categories);
 	cJSON_Delete(r->layers);
+	cJSON_Delete(r->landscape);
 	*r = (struct result){0};
 }
 
@@ -85,6 +88,20 @@ void result_layer(struct result *r, const char *layer, const char *metric, doubl
 	cJSON_AddStringToObject(item, "metric", metric);
 	add_value(item, "value", value);
 	cJSON_AddItemToArray(r->layers, item);
+}
+
+void result_landscape(struct result *r, const char *slice, double x, double y, const char *metric,
+                      double value)
+{
+	cJSON *item = cJSON_CreateObject();
+
+	assert(isfinite(x) && isfinite(y));
+	cJSON_AddStringToObject(item, "slice", slice);
+	cJSON_AddNumberToObject(item, "x", x);
+	cJSON_AddNumberToObject(item, "y", y);
+	cJSON_AddStringToObject(item, "metric", metric);
+	add_value(item, "value", value);
+	cJSON_AddItemToArray(r->landscape, item);
 }
 
 cJSON *result_rows(const struct result *r, int first)

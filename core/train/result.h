@@ -1,4 +1,5 @@
-/* What a trial has to say: metrics per epoch, final figures, figures per category and per layer. */
+/* What a trial has to say: metrics per epoch, final figures, figures per category and per layer,
+ * points of its loss landscape. */
 #ifndef TRAIN_RESULT_H
 #define TRAIN_RESULT_H
 #include "core/base/error.h"
@@ -19,6 +20,7 @@ struct result {
 	cJSON *figures;    /* {metric: number} */
 	cJSON *categories; /* [{category, name, metric, value}] */
 	cJSON *layers;     /* [{layer, metric, value}] */
+	cJSON *landscape;  /* [{slice, x, y, metric, value}] */
 };
 void result_init(struct result *r);
 void result_release(struct result *r);
@@ -29,6 +31,12 @@ void result_figure(struct result *r, const char *metric, double value);
 void result_category(struct result *r, int category, const char *name, const char *metric,
                      double value);
 void result_layer(struct result *r, const char *layer, const char *metric, double value);
+
+/* Adds a point of a slice through the loss landscape: the metric ("loss", "critical_loss") at the
+ * weights moved by x along the slice's first direction and y along its second.  Slices "random" and
+ * "hessian" are lines (y = 0), "random_plane" and "hessian_plane" planes; (0, 0): unmoved. */
+void result_landscape(struct result *r, const char *slice, double x, double y, const char *metric,
+                      double value);
 
 /* Rows first … rows - 1 as [{name, step, epoch, value}]; the caller's to delete. */
 cJSON *result_rows(const struct result *r, int first);
