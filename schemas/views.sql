@@ -54,17 +54,69 @@ create view progress as
 	from study s left join study_trial st on st.study = s.id left join trial t on t.id = st.trial
 	group by s.id;
 
--- Per category: a quantized trial against the full-precision trial that it starts from.
+-- The trials that a trial starts from, and those that they start from; depth 1 is the nearest.
+create view ancestor as
+	with recursive up(trial, ancestor, depth) as (
+		select trial, input, 1 from trial_input where role = 'start_from'
+		union all
+		select up.trial, i.input, up.depth + 1
+		from up join trial_input i on i.trial = up.ancestor and i.role = 'start_from')
+	select trial, ancestor, depth from up;
+
+-- What a trial was before it was quantized: its nearest ancestor that trained in full precision.
+create view full_precision_ancestor as
+	select a.trial, a.ancestor, min(a.depth) as depth
+	from ancestor a join trial t on t.id = a.ancestor
+	where coalesce(t.spec ->> '$.action', 'train') = 'train'
+		and coalesce(t.spec ->> '$.quant.weight_bits', 0) in (0, 32)
+		and coalesce(t.spec ->> '$.quant.bits', 'uniform') <> 'input'
+		and coalesce(t.spec ->> '$.quant.activation_bits', 0) in (0, 32)
+	group by a.trial;
+
+-- Per category: a trial against its full-precision ancestor (parent).
 create view category_gap as
-	select s.name as study, st.trial, i.input as parent, q.category, q.name, q.metric,
+	select s.name as study, st.trial, p.ancestor as parent, q.category, q.name, q.metric,
 		f.value as full_precision, q.value as quantized, f.value - q.value as gap
 	from study_trial st join study s on s.id = st.study
-	join trial_input i on i.trial = st.trial and i.role = 'start_from'
-	join trial p on p.id = i.input
-		and coalesce(p.spec ->> '$.quant.weight_bits', 0) in (0, 32)
+	join full_precision_ancestor p on p.trial = st.trial
 	join category_metric q on q.trial = st.trial
-	join category_metric f on f.trial = i.input and f.category = q.category and f.metric = q.metric
+	join category_metric f on f.trial = p.ancestor and f.category = q.category and f.metric = q.metric
 	where st.role = 'trial';
+
+-- Categories by what they lost in accuracy; rank 1 lost the most.
+create view most_impacted as
+	select study, trial, rank() over (partition by study, trial order by gap desc) as rank,
+		category, name, full_precision, quantized, gap
+	from category_gap where metric = 'accuracy' and gap is not null;
+
+-- How much better each category is on training images; and was in the full-precision ancestor.
+create view train_gap as
+	with gap as (
+		select tr.trial, tr.category, tr.name, tr.value as train_accuracy, te.value as accuracy,
+			tr.value - te.value as gap
+		from category_metric tr join category_metric te on te.trial = tr.trial
+			and te.category = tr.category and te.metric = 'accuracy'
+		where tr.metric = 'train_accuracy')
+	select s.name as study, g.trial, g.category, g.name, g.train_accuracy, g.accuracy, g.gap,
+		p.ancestor as parent, b.gap as parent_gap, g.gap - b.gap as change
+	from study_trial st join study s on s.id = st.study
+	join gap g on g.trial = st.trial
+	left join full_precision_ancestor p on p.trial = st.trial
+	left join gap b on b.trial = p.ancestor and b.category = g.category
+	where st.role = 'trial';
+
+-- How a Fisher trace settles as images are added.
+create view fisher_convergence as
+	select m.trial, m.name as metric, m.step as images, m.value, e.value as standard_error,
+		e.value / abs(m.value) as relative_error
+	from metric m left join metric e on e.trial = m.trial and e.step = m.step
+		and e.name = m.name || '_error'
+	where m.name in ('fisher_all', 'fisher_critical', 'fisher_cross');
+
+-- What each layer costs the loss at each bit-width.
+create view layer_sensitivity as
+	select trial, layer, cast(substr(metric, 13) as integer) as bits, value as sensitivity
+	from layer_metric where metric glob 'sensitivity_[0-9]*';
 
 -- Bits of each layer's weights.
 create view layer_bits as

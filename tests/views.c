@@ -131,6 +131,90 @@ static void the_other_views_answer(void **state)
 	turns_release(&t);
 }
 
+/* Makes trial 4, at 8 bits, start from trial 9, an allocation that starts from trial 1, and gives
+ * 1 and 4 a second category and accuracies on training images. */
+static void make_chain(struct turns *t)
+{
+	sql_script(&t->store.db,
+	           "insert into trial(id, identity, spec, state, ask, created_ms) values"
+	           "(9, 'nine', '{\"action\": \"allocate\"}', 'done', 1, 0);"
+	           "update trial_input set input = 9 where trial = 4;"
+	           "insert into trial_input values(9, 1, 'start_from');"
+	           "insert into category_metric values(1, 0, 'ant', 'accuracy', 0.5),"
+	           "(4, 0, 'ant', 'accuracy', 0.625), (9, 3, 'cat', 'accuracy', 0.1),"
+	           "(1, 3, 'cat', 'train_accuracy', 1), (4, 3, 'cat', 'train_accuracy', 0.75)");
+	assert_int_equal(t->store.db.failure, 0);
+	text_is(t, "select spec ->> '$.quant.weight_bits' from trial where id = 4", "8");
+}
+
+static void gaps_reach_through_chains(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	finish_bits(&t);
+	make_chain(&t);
+	text_is(&t,
+	        "select group_concat(parent || ' ' || name || ' ' || round(gap, 6), ', ') from "
+	        "(select * from category_gap where trial = 4 and metric = 'accuracy' order by "
+	        "category)",
+	        "1 ant -0.125, 1 cat 0.45");
+	text_is(&t,
+	        "select group_concat(rank || ' ' || name, ', ') from (select * from most_impacted "
+	        "where trial = 4 order by rank)",
+	        "1 cat, 2 ant");
+	text_is(&t,
+	        "select group_concat(trial || ' ' || parent || ' ' || name || ' ' || "
+	        "round(gap, 6) || ' ' || round(parent_gap, 6) || ' ' || round(change, 6)) "
+	        "from train_gap",
+	        "4 1 cat 0.3 0.1 0.2");
+	turns_release(&t);
+}
+
+static void a_quantized_ancestor_is_not_the_full_precision_one(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	finish_bits(&t);
+	make_chain(&t);
+	sql_script(&t.store.db, "update trial set spec = '{\"quant\": {\"bits\": \"input\"}}' "
+	                        "where id = 9");
+	assert_int_equal(turns_int(&t, "select ancestor from full_precision_ancestor where "
+	                               "trial = 4"),
+	                 1);
+	sql_script(&t.store.db, "update trial set spec = '{}' where id = 9");
+	assert_int_equal(turns_int(&t, "select ancestor from full_precision_ancestor where "
+	                               "trial = 4"),
+	                 9);
+	turns_release(&t);
+}
+
+static void layers_and_traces_have_their_views(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	finish_bits(&t);
+	sql_script(&t.store.db,
+	           "insert into layer_metric values(2, 'conv1', 'sensitivity_4', 0.5),"
+	           "(2, 'conv1', 'sensitivity_12', 0.25), (2, 'conv1', 'sensitivity', 7);"
+	           "insert into metric(trial, name, step, value, attempt) values"
+	           "(2, 'fisher_all', 64, 8, 1), (2, 'fisher_all_error', 64, 2, 1),"
+	           "(2, 'fisher_all', 128, 10, 1), (2, 'fisher_all_error', 128, 1, 1),"
+	           "(2, 'fisher_critical', 64, 5, 1), (2, 'loss', 64, 1, 1)");
+	text_is(&t,
+	        "select group_concat(layer || ' ' || bits || ' ' || sensitivity, ', ') from "
+	        "(select * from layer_sensitivity where trial = 2 order by bits)",
+	        "conv1 4 0.5, conv1 12 0.25");
+	text_is(&t,
+	        "select group_concat(metric || ' ' || images || ' ' || value || ' ' || "
+	        "coalesce(relative_error, '?'), ', ') from (select * from fisher_convergence "
+	        "order by metric, images)",
+	        "fisher_all 64 8.0 0.25, fisher_all 128 10.0 0.1, fisher_critical 64 5.0 ?");
+	turns_release(&t);
+}
+
 static void views_work_in_sqlite3_without_any_of_our_functions(void **state)
 {
 	const char *root = getenv("TMPDIR");
@@ -150,13 +234,14 @@ static void views_work_in_sqlite3_without_any_of_our_functions(void **state)
 	char *command =
 	        xformat("sqlite3 %s 'select weight_bits, accuracy, model_bytes from "
 	                "study_bits_c10 order by accuracy desc limit 1; select count(*) from "
-	                "trial_result; select count(*) from pareto'",
+	                "trial_result; select count(*) from pareto; "
+	                "select count(*) from most_impacted'",
 	                path);
 	FILE *out = popen(command, "r");
 	size_t length = fread(line, 1, sizeof line - 1, out);
 	line[length] = 0;
 	pclose(out);
-	assert_string_equal(line, "4|0.8|200.0\n6\n1\n");
+	assert_string_equal(line, "4|0.8|200.0\n6\n1\n3\n");
 	turns_release(&t);
 	folder_remove(folder, NULL);
 	free(command);
@@ -171,6 +256,9 @@ int main(void)
 	        cmocka_unit_test(names_that_collide_are_made_longer),
 	        cmocka_unit_test(results_best_and_pareto_follow_the_objectives),
 	        cmocka_unit_test(the_other_views_answer),
+	        cmocka_unit_test(gaps_reach_through_chains),
+	        cmocka_unit_test(a_quantized_ancestor_is_not_the_full_precision_one),
+	        cmocka_unit_test(layers_and_traces_have_their_views),
 	        cmocka_unit_test(views_work_in_sqlite3_without_any_of_our_functions),
 	};
 
