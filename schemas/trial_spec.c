@@ -34,6 +34,18 @@ static bool is_rgb(const cJSON *list)
 	return !list || cJSON_GetArraySize(list) == 3;
 }
 
+/* Elements that may name categories: the data set says later whether they do. */
+static bool names_categories(const cJSON *list)
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach (item, list) {
+		if (!cJSON_IsString(item) && !(cJSON_IsNumber(item) && item->valuedouble >= 0))
+			return false;
+	}
+	return true;
+}
+
 static int start_count(const struct trial_spec *s)
 {
 	return !!s->start_from_file + !!s->start_from_trial + !!s->start_from_change;
@@ -57,11 +69,24 @@ static int check_rules(const struct trial_spec *s, const cJSON *filled, const ch
 	        {rises(s->train_milestones), "train.milestones", "rising epochs"},
 	        {strcmp(s->data_name, "folder") != 0 || s->data_path, "data.path",
 	         "the folder or archive of images, which data set folder needs"},
+	        {names_categories(s->critical_categories), "critical.categories",
+	         "names of categories, or their indices"},
+	        {!s->critical_group || !cJSON_GetArraySize(s->critical_categories),
+	         "critical.group", "either this or critical.categories"},
 	        {start_count(s) <= 1, "start_from", "exactly one of file, trial, change"},
 	        {!s->start_from_trial || is_hex64(s->start_from_trial), "start_from.trial",
 	         "a trial's identity, 64 hex digits (trawl show prints it)"},
 	        {!s->start_from_digest || is_hex64(s->start_from_digest), "start_from.digest",
 	         "a SHA-256, 64 hex digits"},
+	        {!strcmp(s->action, "train") || s->train_epochs == 0, "train.epochs",
+	         "0, since only action train trains"},
+	        {s->landscape_points % 2 == 1, "landscape.points", "an odd number"},
+	        {!s->landscape_plane_points || s->landscape_plane_points % 2 == 1,
+	         "landscape.plane_points", "an odd number, or 0"},
+	        {strcmp(s->quant_bits, "input") != 0 || start_count(s), "quant.bits",
+	         "input only with a start_from that names bits"},
+	        {s->distill_weight == 0 || start_count(s), "distill.weight",
+	         "0 without start_from, whose weights the teacher has"},
 	        {!s->start_from_digest || s->start_from_file, "start_from.digest",
 	         "only beside start_from.file"},
 	};

@@ -107,7 +107,8 @@ void trial_print_final(const struct trainer *t)
 	printf("  per class:");
 	cJSON_ArrayForEach (item, t->result.categories) {
 		const cJSON *value = cJSON_GetObjectItemCaseSensitive(item, "value");
-		if (cJSON_IsNumber(value) && t->test->classes <= 20)
+		bool accuracy = !strcmp(json_text(item, "metric", ""), "accuracy");
+		if (accuracy && cJSON_IsNumber(value) && t->test->classes <= 20)
 			printf(" %s %.1f %%", json_text(item, "name", "?"),
 			       100 * value->valuedouble);
 	}

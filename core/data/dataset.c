@@ -8,31 +8,40 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ANIMAL  "animal"
+#define VEHICLE "vehicle"
+static const char *const cifar10_groups[10] = {VEHICLE, VEHICLE, ANIMAL, ANIMAL,  ANIMAL,
+                                               ANIMAL,  ANIMAL,  ANIMAL, VEHICLE, VEHICLE};
+
 const struct dataset_kind dataset_kinds[] = {
         {"shapes",
          10,
          {.38f, .38f, .38f},
          {.21f, .21f, .21f},
          &shapes_reader,
-         "drawn here, nothing to download: 32x32 RGB, 10 classes, 4000 and 1000 images"},
+         "drawn here, nothing to download: 32x32 RGB, 10 classes, 4000 and 1000 images",
+         NULL},
         {"cifar10",
          10,
          {.4914f, .4822f, .4465f},
          {.2470f, .2435f, .2616f},
          &cifar10_reader,
-         "official binary files data_batch_*.bin, test_batch.bin: 32x32 RGB, 10 classes"},
+         "official binary files data_batch_*.bin, test_batch.bin: 32x32 RGB, 10 classes",
+         cifar10_groups},
         {"cifar100",
          100,
          {.5071f, .4865f, .4409f},
          {.2673f, .2564f, .2762f},
          &cifar100_reader,
-         "official binary files train.bin, test.bin: 32x32 RGB, 100 (fine) classes"},
+         "official binary files train.bin, test.bin: 32x32 RGB, 100 (fine) classes",
+         NULL},
         {"folder",
          0,
          {.485f, .456f, .406f},
          {.229f, .224f, .225f},
          &folder_reader,
-         "JPEG, PNG below train/<class>/, and test/<class>/ or val/<class>/"},
+         "JPEG, PNG below train/<class>/, and test/<class>/ or val/<class>/",
+         NULL},
 };
 const size_t dataset_kind_count = sizeof dataset_kinds / sizeof *dataset_kinds;
 
@@ -140,6 +149,8 @@ int dataset_open(const struct dataset_request *request, struct dataset **out, st
 		free(d);
 		return error_prefix(e, "data set %s, %s split", kind->name, split_name(r.split));
 	}
+	if (!d->group_name)
+		d->group_name = kind->group_name;
 	if (r.limit > 0 && r.limit < d->count)
 		d->count = r.limit;
 	*out = d;

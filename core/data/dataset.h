@@ -33,6 +33,7 @@ struct dataset {
 	int64_t count;
 	int channels, height, width, classes;
 	const char *const *class_name; /* (classes) */
+	const char *const *group_name; /* (classes) superclass of each; null: there are none */
 	const uint8_t *pixels;         /* (count, channels, height, width), RGB */
 	const int32_t *label;          /* (count), 0 … classes - 1 */
 	struct mapping *mapping;       /* what all of these lie in */
@@ -52,6 +53,8 @@ struct dataset_kind {
 	float std[DATASET_CHANNELS];
 	const struct reader *reader;
 	const char *help;
+	const char *const
+	        *group_name; /* (classes) superclass of each; null: none, or the source's */
 };
 extern const struct dataset_kind dataset_kinds[];
 extern const size_t dataset_kind_count;

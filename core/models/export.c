@@ -1,6 +1,6 @@
 /* The quantized model in a file: integer codes, scales, and what stayed at full precision. */
-#include "core/base/json.h"
 #include "core/base/text.h"
+#include "core/models/bits.h"
 #include "core/models/cost.h"
 #include "core/models/weights.h"
 #include <stdlib.h>
@@ -39,9 +39,9 @@ static void put_codes(struct safetensors_writer *w, const struct quantization *q
 }
 
 static void put_metadata(struct safetensors_writer *w, const struct model *m,
-                         const struct quantization *q, cJSON *bits)
+                         const struct quantization *q)
 {
-	char *text = json_canonical(bits), *bytes = xformat("%lld", (long long)model_bytes(m, q));
+	char *text = bits_text(m, q), *bytes = xformat("%lld", (long long)model_bytes(m, q));
 
 	safetensors_put_metadata(w, "model", m->config.name);
 	safetensors_put_metadata(w, "granularity", q && q->per_channel ? "channel" : "tensor");
@@ -56,14 +56,12 @@ int model_export(const struct model *m, const struct quantization *q, const char
 {
 	struct safetensors_writer *w = safetensors_writer_new();
 	struct borrowed b = {0};
-	cJSON *bits = cJSON_CreateObject();
 	int result;
 
 	for (int i = 0; i < m->parameters.count; i++) {
 		const struct parameter *p = &m->parameters.item[i];
 
 		if (q && q->bits[i]) {
-			cJSON_AddNumberToObject(bits, p->name, q->bits[i]);
 			put_codes(w, q, p, q->bits[i], &b);
 		} else {
 			safetensors_put_tensor(w, p->name, p->value);
@@ -71,10 +69,9 @@ int model_export(const struct model *m, const struct quantization *q, const char
 	}
 	for (int i = 0; i < m->buffers.count; i++)
 		safetensors_put_tensor(w, m->buffers.item[i].name, m->buffers.item[i].value);
-	put_metadata(w, m, q, bits);
+	put_metadata(w, m, q);
 	result = safetensors_write(w, path, e);
 	safetensors_writer_free(w);
-	cJSON_Delete(bits);
 	for (int i = 0; i < b.count; i++)
 		free(b.item[i]);
 	free(b.item);

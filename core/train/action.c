@@ -1,10 +1,12 @@
 /* What a trial does, by the name of its action: one row each. */
 #include "core/train/action.h"
+#include "core/train/landscape.h"
 #include "core/train/loop.h"
 #include <string.h>
 
 const struct action actions[] = {
         {"train", "trains and evaluates; zero epochs evaluate only", train_run},
+        {"landscape", "maps the loss around the weights, and evaluates", landscape_run},
 };
 const int action_count = sizeof actions / sizeof *actions;
 

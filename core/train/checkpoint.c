@@ -4,6 +4,7 @@
 #include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
+#include "core/models/bits.h"
 #include "core/models/weights.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -53,6 +54,15 @@ static void put_optimizer(const struct optimizer *o, struct safetensors_writer *
 	}
 }
 
+static void put_bits(const struct trainer *t, struct safetensors_writer *w)
+{
+	if (!t->quantized)
+		return;
+	char *text = bits_text(t->model, &t->quantization);
+	safetensors_put_metadata(w, "bits", text);
+	free(text);
+}
+
 static struct safetensors_writer *put_all(const struct trainer *t,
                                           const double position[POSITION_COUNT])
 {
@@ -62,6 +72,7 @@ static struct safetensors_writer *put_all(const struct trainer *t,
 	safetensors_put_metadata(w, "identity", t->identity);
 	safetensors_put_metadata(w, "numerics", t->numerics);
 	model_save(t->model, w);
+	put_bits(t, w);
 	put_optimizer(&t->optimizer, w);
 	safetensors_put(w, "trawl.position", "F64", SHAPE(POSITION_COUNT), position);
 	return w;
@@ -242,12 +253,12 @@ static void broadcast_tensor(const struct trainer *t, struct tensor *x)
 	parallel_broadcast(&t->parallel, tensor_write(x), bytes);
 }
 
-static void broadcast_model(struct trainer *t)
+static void broadcast_model(const struct trainer *t, struct model *m)
 {
-	for (int i = 0; i < t->model->parameters.count; i++)
-		broadcast_tensor(t, t->model->parameters.item[i].value);
-	for (int i = 0; i < t->model->buffers.count; i++)
-		broadcast_tensor(t, t->model->buffers.item[i].value);
+	for (int i = 0; i < m->parameters.count; i++)
+		broadcast_tensor(t, m->parameters.item[i].value);
+	for (int i = 0; i < m->buffers.count; i++)
+		broadcast_tensor(t, m->buffers.item[i].value);
 }
 
 static void broadcast_state(struct trainer *t)
@@ -274,18 +285,19 @@ int checkpoint_resume(struct trainer *t, const char *path, struct error *e)
 
 	if (parallel_outcome(&t->parallel, status, e))
 		return error_prefix(e, "cannot resume from %s", path);
-	broadcast_model(t);
+	broadcast_model(t, t->model);
 	broadcast_state(t);
 	t->optimizer.steps = t->position.step;
 	return 0;
 }
 
-int checkpoint_start_from(struct trainer *t, const char *path, struct error *e)
+int checkpoint_load_model(const struct trainer *t, struct model *m, const char *path,
+                          struct error *e)
 {
-	int status = t->parallel.rank == 0 ? model_load(t->model, path, e) : 0;
+	int status = t->parallel.rank == 0 ? model_load(m, path, e) : 0;
 
 	if (parallel_outcome(&t->parallel, status, e))
 		return -1;
-	broadcast_model(t);
+	broadcast_model(t, m);
 	return 0;
 }

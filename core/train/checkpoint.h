@@ -2,8 +2,8 @@
  *
  * Weights and running statistics under their own names, so that any reader of safetensors can use
  * them; "optimizer.*" its state; "trawl.position" (F64) the position and the sums of the epoch
- * under way; metadata: identity, numerics class, metrics so far.  There are no random streams to
- * keep: random numbers are functions of seed, epoch and sample. */
+ * under way; metadata: identity, numerics class, bits of quantized weights, metrics so far.  There
+ * are no random streams to keep: random numbers are functions of seed, epoch and sample. */
 #ifndef TRAIN_CHECKPOINT_H
 #define TRAIN_CHECKPOINT_H
 #include "core/train/trainer.h"
@@ -21,6 +21,8 @@ int checkpoint_save_final(const struct trainer *t, const char *path, struct erro
  * Another numerics class is a warning. */
 int checkpoint_resume(struct trainer *t, const char *path, struct error *e);
 
-/* Weights and running statistics alone, of any file with the model's names. */
-int checkpoint_start_from(struct trainer *t, const char *path, struct error *e);
+/* Weights and running statistics alone, into m, of any file with the model's names.  Rank 0 reads,
+ * all ranks get it. */
+int checkpoint_load_model(const struct trainer *t, struct model *m, const char *path,
+                          struct error *e);
 #endif

@@ -10,19 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUNNING = -1 }; /* not an outcome: go on */
-
 static int save(struct trainer *t, struct error *e)
 {
 	if (checkpoint_save(t, e))
 		return OUTCOME_REFUSE; /* a full disk is this machine's fault, not the trial's */
-	return RUNNING;
+	return LOOP_GOES_ON;
 }
 
-/* What an order makes of the run; checkpoints are written here. */
-static int obey(struct trainer *t, enum order order, struct error *e)
+int loop_obey(struct trainer *t, enum order order, struct error *e)
 {
-	int ended = RUNNING;
+	int ended = LOOP_GOES_ON;
 
 	if (order == ORDER_STOP) {
 		error_set(e, "stopped at step %lld as ordered", (long long)t->position.step);
@@ -30,7 +27,7 @@ static int obey(struct trainer *t, enum order order, struct error *e)
 	}
 	if (order >= ORDER_CHECKPOINT)
 		ended = save(t, e);
-	if (order == ORDER_YIELD && ended == RUNNING) {
+	if (order == ORDER_YIELD && ended == LOOP_GOES_ON) {
 		error_set(e, "stopped at step %lld with a checkpoint", (long long)t->position.step);
 		ended = OUTCOME_YIELD;
 	}
@@ -47,8 +44,8 @@ static int train_epoch(struct trainer *t, struct error *e)
 		epoch_order(t->spec->train_seed, at->epoch, t->sample, t->train->count);
 	t->sample_epoch = at->epoch;
 	while (at->epoch_step < steps) {
-		int ended = obey(t, trainer_order(t), e);
-		if (ended != RUNNING)
+		int ended = loop_obey(t, trainer_order(t), e);
+		if (ended != LOOP_GOES_ON)
 			return ended;
 		double began = clock_seconds();
 		if (trainer_step(t)) {
@@ -60,14 +57,21 @@ static int train_epoch(struct trainer *t, struct error *e)
 		at->train_seconds += clock_seconds() - began;
 		trainer_tell(t, "train");
 	}
-	return RUNNING;
+	return LOOP_GOES_ON;
 }
 
 static int evaluate(struct trainer *t, struct error *e)
 {
 	enum order order = trainer_evaluate(t);
 
-	return order == ORDER_GO ? RUNNING : obey(t, order, e);
+	return order == ORDER_GO ? LOOP_GOES_ON : loop_obey(t, order, e);
+}
+
+static int evaluate_seen(struct trainer *t, struct error *e)
+{
+	enum order order = trainer_evaluate_seen(t);
+
+	return order == ORDER_GO ? LOOP_GOES_ON : loop_obey(t, order, e);
 }
 
 /* The epoch's metrics, and the position after it. */
@@ -101,16 +105,16 @@ static int train(struct trainer *t, struct error *e)
 {
 	while (t->position.epoch < t->spec->train_epochs) {
 		int ended = train_epoch(t, e);
-		if (ended == RUNNING)
+		if (ended == LOOP_GOES_ON)
 			ended = evaluate(t, e);
-		if (ended != RUNNING)
+		if (ended != LOOP_GOES_ON)
 			return ended;
 		close_epoch(t);
 		ended = save(t, e);
-		if (ended != RUNNING)
+		if (ended != LOOP_GOES_ON)
 			return ended;
 	}
-	return RUNNING;
+	return LOOP_GOES_ON;
 }
 
 /* Zero epochs have metrics too: one point, at step 0. */
@@ -144,6 +148,24 @@ static void report_layers(struct trainer *t)
 	}
 }
 
+/* What the critical categories suffer: their images alone, and the task of telling them apart. */
+static void report_critical(struct trainer *t)
+{
+	struct result *r = &t->result;
+	struct critical_figures f = critical_figures(&t->critical, &t->accuracy);
+
+	result_figure(r, "critical_accuracy", f.accuracy);
+	result_figure(r, "critical_task_accuracy", f.task_accuracy);
+	result_figure(r, "others_accuracy", f.others_accuracy);
+}
+
+static void report_categories(struct trainer *t, const struct accuracy *a, const char *metric)
+{
+	for (int k = 0; k < t->test->classes; k++)
+		result_category(&t->result, k, t->test->class_name[k], metric,
+		                accuracy_of_class(a, k, NULL));
+}
+
 static void report_final(struct trainer *t)
 {
 	const struct quantization *q = trainer_quantization(t);
@@ -169,9 +191,15 @@ static void report_final(struct trainer *t)
 	result_figure(r, "seconds", at->seconds);
 	result_figure(r, "images_per_second", rate);
 	result_figure(r, "peak_memory_bytes", trainer_peak_bytes(t));
-	for (int k = 0; k < t->test->classes; k++)
-		result_category(r, k, t->test->class_name[k], "accuracy",
-		                accuracy_of_class(&t->accuracy, k, NULL));
+	report_categories(t, &t->accuracy, "accuracy");
+	if (t->critical.count)
+		report_critical(t);
+	if (t->seen_accuracy.count) {
+		double seen = accuracy_top1(&t->seen_accuracy);
+		result_figure(r, "train_eval_accuracy", seen);
+		result_figure(r, "generalization_gap", seen - accuracy_top1(&t->accuracy));
+		report_categories(t, &t->seen_accuracy, "train_accuracy");
+	}
 	report_layers(t);
 }
 
@@ -207,9 +235,11 @@ enum outcome train_run(struct trainer *t, struct error *e)
 {
 	int ended = train(t, e), status = 0;
 
-	if (ended == RUNNING && t->evaluated_step != t->position.step)
+	if (ended == LOOP_GOES_ON && t->evaluated_step != t->position.step)
 		ended = evaluate(t, e); /* zero epochs, or resumed after the last */
-	if (ended != RUNNING)
+	if (ended == LOOP_GOES_ON)
+		ended = evaluate_seen(t, e);
+	if (ended != LOOP_GOES_ON)
 		return (enum outcome)ended;
 	if (t->spec->train_epochs == 0)
 		report_evaluation(t);

@@ -8,4 +8,8 @@
  * next step boundary.  DONE, YIELD (a checkpoint is on disk), STOPPED, DIVERGED, REFUSE (disk),
  * with the reason in e. */
 enum outcome train_run(struct trainer *t, struct error *e);
+
+/* What an order makes of a run: an outcome, or LOOP_GOES_ON.  Checkpoints are written here. */
+enum { LOOP_GOES_ON = -1 };
+int loop_obey(struct trainer *t, enum order order, struct error *e);
 #endif

@@ -1,6 +1,5 @@
 /* One update: gradients of the batch's shards, summed in the fixed tree, and the optimizer. */
 #include "core/base/text.h"
-#include "core/fisher/regularizer.h"
 #include "core/train/trainer.h"
 #include <assert.h>
 #include <math.h>
@@ -68,21 +67,19 @@ static void shard_gradient(struct trainer *t, struct shard *s, float *out, doubl
 {
 	int parameters = t->model->parameters.count, buffers = t->model->buffers.count;
 	struct tensor **gradient = xcalloc((size_t)parameters, sizeof *gradient);
+	struct batch_pass pass;
 	struct tape tape;
 	struct forward f;
 	double trace = 0;
 
 	tape_init(&tape, &backend_onednn);
-	struct tensor *images = tape_leaf(&tape, s->images), *label = tape_leaf(&tape, s->label);
+	batch_pass_init(&pass, &t->objective, t->model, s->images, s->label);
 	model_begin(&f, &tape, t->model, FORWARD_TRAINING, trainer_quantization(t));
-	struct tensor *logits = model_forward(t->model, &f, images);
-	struct tensor *losses = op_cross_entropy(&tape, logits, label); // (n)
-	struct tensor *loss = op_mean(&tape, losses);
+	struct losses losses = batch_losses(&pass, &f);
 	for (int64_t i = 0; i < s->n; i++)
-		figure[FIGURE_LOSS] += (double)tensor_f32(losses)[i];
-	figure[FIGURE_CORRECT] = count_correct(logits, tensor_i32(s->label));
-	loss_gradient(&f, (struct losses){loss, loss}, t->spec->fisher_regularizer, gradient,
-	              &trace);
+		figure[FIGURE_LOSS] += (double)tensor_f32(pass.cross_entropy)[i];
+	figure[FIGURE_CORRECT] = count_correct(pass.logits, tensor_i32(s->label));
+	objective_gradient(&pass, &f, losses, gradient, &trace);
 	figure[FIGURE_TRACE] = trace * (double)s->n;
 	for (int i = 0; i < parameters; i++)
 		add_weighted(&out, gradient[i], s->weight);
@@ -90,6 +87,7 @@ static void shard_gradient(struct trainer *t, struct shard *s, float *out, doubl
 		add_weighted(&out, f.statistics[i], s->weight);
 	forward_release(&f);
 	tape_release(&tape);
+	batch_pass_release(&pass);
 	free(gradient);
 }
 

@@ -7,6 +7,7 @@
 #include "core/models/weights.h"
 #include "core/tensor/onednn/onednn.h"
 #include "core/train/checkpoint.h"
+#include "core/train/start.h"
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
@@ -84,6 +85,16 @@ static int read_channels(const cJSON *list, const char *path, float out[DATASET_
 	return 0;
 }
 
+/* Training images that the trial looks at besides training on them. */
+static int64_t measured_images(const struct trial_spec *s)
+{
+	int64_t most = s->eval_train_images;
+
+	if (!strcmp(s->action, "landscape") && s->landscape_images > most)
+		most = s->landscape_images;
+	return most;
+}
+
 static int open_data(struct trainer *t, struct error *e)
 {
 	const struct trial_spec *s = t->spec;
@@ -96,6 +107,10 @@ static int open_data(struct trainer *t, struct error *e)
 			return -1;
 		t->sample = xmalloc((size_t)t->train->count * sizeof *t->sample);
 	}
+	if (measured_images(s) && open_split(t, SPLIT_TRAIN, measured_images(s), &t->seen, e))
+		return -1;
+	if (critical_init(&t->critical, s->critical_categories, s->critical_group, t->test, e))
+		return -1;
 	t->plain = augment_none(t->test);
 	if (read_channels(s->data_mean, "data.mean", t->plain.mean, e) ||
 	    read_channels(s->data_std, "data.std", t->plain.std, e))
@@ -105,6 +120,20 @@ static int open_data(struct trainer *t, struct error *e)
 	t->augment.crop_padding_px = strstr(augment, "crop") ? (int)s->data_crop_padding : 0;
 	t->augment.flip = strstr(augment, "flip") != NULL;
 	return 0;
+}
+
+static void make_objective(struct trainer *t)
+{
+	const struct trial_spec *s = t->spec;
+
+	t->objective =
+	        (struct objective){.term = {.lambda = s->fisher_regularizer,
+	                                    .difference = strcmp(s->fisher_form, "difference") == 0,
+	                                    .radius = s->fisher_radius},
+	                           .distill = s->distill_weight,
+	                           .temperature = s->distill_temperature};
+	if (t->critical.count && strcmp(s->fisher_loss, "all") != 0)
+		t->objective.critical = &t->critical;
 }
 
 static int make_model(struct trainer *t, struct error *e)
@@ -124,12 +153,15 @@ static int make_model(struct trainer *t, struct error *e)
 	c.image_px = t->test->height;
 	t->model = model_new(&c, F32);
 	parameter_start(&t->model->parameters, s->train_seed);
+	bool from_input = strcmp(s->quant_bits, "input") == 0; /* read later, by start_load */
 	struct quantization_settings q = {.kind = "symmetric",
-	                                  .weight_bits = (int)s->quant_weight_bits,
+	                                  .weight_bits = from_input ? QUANT_BITS_MAX
+	                                                            : (int)s->quant_weight_bits,
 	                                  .per_channel = !strcmp(s->quant_granularity, "channel"),
 	                                  .keep_first = s->quant_keep_first,
 	                                  .keep_last = s->quant_keep_last};
 	t->quantized = q.weight_bits != 0 && q.weight_bits != FULL_PRECISION_BITS;
+	make_objective(t);
 	return t->quantized ? quantization_init(&t->quantization, t->model, &q, e) : 0;
 }
 
@@ -184,47 +216,6 @@ static int make_optimizer(struct trainer *t, struct error *e)
 	return optimizer_init(&t->optimizer, &settings, &t->model->parameters, e);
 }
 
-static int check_digest(const char *path, const char *digest, struct error *e)
-{
-	char hex[SHA256_HEX];
-
-	if (!digest)
-		return 0;
-	if (sha256_file(path, hex, e))
-		return -1;
-	if (strcmp(hex, digest))
-		return error_set(e, "%s: its SHA-256 is %.12s…, the trial wants %.12s…", path, hex,
-		                 digest);
-	return 0;
-}
-
-static enum outcome load_start(struct trainer *t, struct error *e)
-{
-	const struct trial_spec *s = t->spec;
-	const char *path = t->files.input ? t->files.input : s->start_from_file;
-	const char *digest = t->files.input ? NULL : s->start_from_digest;
-	int lost = 0;
-
-	if (!path && (s->start_from_change || s->start_from_trial)) {
-		error_set(e,
-		          "start_from.%s: give the parent's weights with --input FILE, or let "
-		          "`trawl run` train the parent first",
-		          s->start_from_change ? "change" : "trial");
-		return OUTCOME_ERROR;
-	}
-	if (!path)
-		return OUTCOME_DONE;
-	if (t->parallel.rank == 0) {
-		struct safetensors *f = safetensors_open(path, e);
-		lost = f && !check_digest(path, digest, e) ? 0 : -1;
-		if (f)
-			safetensors_close(f);
-	}
-	if (parallel_outcome(&t->parallel, lost, e))
-		return t->files.input ? OUTCOME_INPUT_LOST : OUTCOME_ERROR;
-	return checkpoint_start_from(t, path, e) ? OUTCOME_ERROR : OUTCOME_DONE;
-}
-
 static enum outcome prepare(struct trainer *t, struct error *e)
 {
 	const struct trial_spec *s = t->spec;
@@ -241,10 +232,9 @@ static enum outcome prepare(struct trainer *t, struct error *e)
 		return OUTCOME_REFUSE;
 	if (make_model(t, e) || make_optimizer(t, e))
 		return OUTCOME_ERROR;
-	if (t->files.resume)
-		return checkpoint_resume(t, t->files.resume, e) ? OUTCOME_CHECKPOINT_BAD
-		                                                : OUTCOME_DONE;
-	return load_start(t, e);
+	if (t->files.resume && checkpoint_resume(t, t->files.resume, e))
+		return OUTCOME_CHECKPOINT_BAD;
+	return start_load(t, e);
 }
 
 /* Reading data for the first time can take minutes: say that something is under way. */
@@ -295,12 +285,16 @@ void trainer_release(struct trainer *t)
 		optimizer_release(&t->optimizer);
 	if (t->quantized)
 		quantization_release(&t->quantization);
+	objective_release(&t->objective);
 	model_free(t->model);
 	shard_sum_release(&t->sum);
+	critical_release(&t->critical);
 	accuracy_release(&t->accuracy);
+	accuracy_release(&t->seen_accuracy);
 	result_release(&t->result);
 	dataset_free(t->train);
 	dataset_free(t->test);
+	dataset_free(t->seen);
 	free(t->sample);
 	free(t->source);
 	free(t->numerics);
@@ -335,7 +329,7 @@ void trainer_tell(struct trainer *t, const char *phase)
 	double passed = clock_seconds() - t->progress_clock;
 	double done = t->train ? at->train_samples : (double)t->evaluated;
 	double all = t->train ? (double)(t->train->count * t->spec->train_epochs)
-	                      : (double)t->test->count;
+	                      : (double)t->evaluate_count;
 
 	if (t->parallel.rank || !t->observer.progress || passed < PROGRESS_SECONDS)
 		return;
@@ -347,7 +341,7 @@ void trainer_tell(struct trainer *t, const char *phase)
 	        .phase = phase,
 	        .step = t->train ? at->step : t->evaluated,
 	        .steps = t->train ? trainer_steps_per_epoch(t) * t->spec->train_epochs
-	                          : t->test->count,
+	                          : t->evaluate_count,
 	        .epoch = at->epoch,
 	        .epochs = t->spec->train_epochs,
 	        .images_per_second = t->images_per_second,

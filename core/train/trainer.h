@@ -4,6 +4,7 @@
 #include "core/data/batch.h"
 #include "core/eval/accuracy.h"
 #include "core/models/cost.h"
+#include "core/train/objective.h"
 #include "core/train/optimizer.h"
 #include "core/train/parallel.h"
 #include "core/train/result.h"
@@ -76,6 +77,7 @@ struct trainer {
 
 	char *source;                 /* folder or archive of the data; null: generated */
 	struct dataset *train, *test; /* train is null at zero epochs */
+	struct dataset *seen; /* training images to measure on, not augmented; null: none wanted */
 	struct augment augment, plain;
 	int64_t *sample; /* (train->count) the order of sample_epoch */
 	int64_t sample_epoch;
@@ -83,6 +85,8 @@ struct trainer {
 	struct model *model;
 	struct quantization quantization;
 	bool quantized;
+	struct critical critical; /* count 0: none */
+	struct objective objective;
 	struct optimizer optimizer;
 	struct schedule schedule;
 	struct shard_sum sum;       /* gradients, then batch statistics, of a shard */
@@ -91,10 +95,12 @@ struct trainer {
 
 	struct position position;
 	struct result result;
-	struct accuracy accuracy; /* of the last evaluation */
-	int64_t evaluated;        /* images of the evaluation under way, all ranks */
-	int64_t evaluated_step;   /* at which it was made; -1: never */
-	double evaluate_seconds;  /* what it took */
+	struct accuracy accuracy;      /* of the last evaluation */
+	struct accuracy seen_accuracy; /* of eval.train_images training images; empty: none */
+	int64_t evaluated;             /* images of the evaluation under way, all ranks */
+	int64_t evaluate_count;        /* of so many */
+	int64_t evaluated_step;        /* at which it was made; -1: never */
+	double evaluate_seconds;       /* what it took */
 
 	int64_t kept[CHECKPOINTS_KEPT]; /* steps of the checkpoints in the folder, oldest first */
 	int kept_count;
@@ -123,6 +129,14 @@ int trainer_step(struct trainer *t);
 /* Evaluates the quantized model on the test set, every rank a part; asks for orders in between.
  * Returns the order that interrupted it, or ORDER_GO when t->accuracy is complete. */
 enum order trainer_evaluate(struct trainer *t);
+
+/* The same on eval.train_images training images into t->seen_accuracy; none: nothing to do. */
+enum order trainer_evaluate_seen(struct trainer *t);
+
+/* Samples first … first + n - 1 of d, not augmented: images (n, C, H, W) F32, labels I32 (n); the
+ * caller's to free. */
+void trainer_read(const struct trainer *t, const struct dataset *d, int64_t first, int64_t n,
+                  struct tensor **images, struct tensor **labels);
 
 /* The order of all ranks together, this rank's clock included. */
 enum order trainer_order(struct trainer *t);
