@@ -15,7 +15,7 @@ struct fixture {
 
 static void fixture_init(struct fixture *x)
 {
-	struct quantization_settings s = {"symmetric", 8, true, true, true};
+	struct quantization_settings s = {"max", 8, true, true, true, 99};
 	struct model_config c;
 	struct error e;
 

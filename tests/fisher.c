@@ -165,7 +165,7 @@ static void no_lambda_is_the_plain_gradient(void **state)
 static void traces_are_means_over_images_of_the_regularizer(void **state)
 {
 	struct fixture x = fixture_new();
-	struct quantization_settings s = {"symmetric", 3, true, true, false};
+	struct quantization_settings s = {"max", 3, true, true, false, 99};
 	int count = x.model->parameters.count;
 	double *trace = calloc((size_t)count, sizeof(*trace)), sum = 0, mean = 0;
 	double *deviation = calloc((size_t)count, sizeof(*deviation));
@@ -244,7 +244,7 @@ static struct losses losses_again(void *self, struct forward *f)
 static double distance_of_forms(bool other)
 {
 	struct fixture x = fixture_new();
-	struct quantization_settings s = {"symmetric", 4, true, true, true};
+	struct quantization_settings s = {"max", 4, true, true, true, 99};
 	struct regularizer r = {.lambda = 0.7, .difference = true, .radius = 1e-5};
 	struct losses_again again = {&x, other};
 	int count = x.model->parameters.count;

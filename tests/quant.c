@@ -45,14 +45,20 @@ static struct tensor *random_weight(enum dtype type, struct shape s)
 	return t;
 }
 
+static struct scaling scaled(const char *quantizer, bool per_channel)
+{
+	return (struct scaling){quantizer_named(quantizer), per_channel, 99};
+}
+
 /* Q_b(w) outside the tape. */
 static struct tensor *rounded(struct tensor *w, int bits, bool per_channel)
 {
+	struct scaling max = scaled("max", per_channel);
 	struct tape t;
 	struct tensor *q;
 
 	tape_init(&t, &backend_ref);
-	q = tensor_copy(quantizer_apply(&quantizers[0], &t, tape_leaf(&t, w), bits, per_channel));
+	q = tensor_copy(quantizer_apply(&max, &t, tape_leaf(&t, w), bits));
 	tape_release(&t);
 	return q;
 }
@@ -106,11 +112,12 @@ static void zeros_stay_zero_and_do_not_divide(void **state)
 	struct tensor *w = tensor_from(F32, SHAPE(2, 2), (float[]){0, 0, 1, -0.2f});
 	struct tensor *none = tensor_zeros(F32, SHAPE(2, 2));
 	struct tensor *q = rounded(w, 4, true), *z = rounded(none, 4, false);
+	struct scaling max = scaled("max", true);
 
 	for (int i = 0; i < 4; i++)
 		assert_true(tensor_at(z, i) == 0);
 	assert_true(tensor_at(q, 0) == 0 && tensor_at(q, 1) == 0 && tensor_at(q, 2) == 1);
-	assert_true(quantizer_perturbation(&quantizers[0], none, 2, true) == 0);
+	assert_true(quantizer_perturbation(&max, none, 2) == 0);
 	tensor_free(q);
 	tensor_free(z);
 	tensor_free(none);
@@ -120,12 +127,13 @@ static void zeros_stay_zero_and_do_not_divide(void **state)
 static void the_gradient_goes_straight_through(void **state)
 {
 	struct tensor *w = random_weight(F64, SHAPE(3, 5)), *gradient;
+	struct scaling max = scaled("max", true);
 	struct tape t;
 
 	tape_init(&t, &backend_ref);
 	t.recording = true;
 	struct tensor *leaf = tape_leaf(&t, w);
-	struct tensor *q = quantizer_apply(&quantizers[0], &t, leaf, 3, true);
+	struct tensor *q = quantizer_apply(&max, &t, leaf, 3);
 	struct tensor *value = tensor_copy(q);
 	tape_grad(&t, op_square_sum(&t, q), &leaf, 1, &gradient, GRAD_CONSUME);
 	for (int64_t i = 0; i < 15; i++)
@@ -138,16 +146,17 @@ static void the_gradient_goes_straight_through(void **state)
 static void perturbation_is_the_squared_distance_and_falls_with_bits(void **state)
 {
 	struct tensor *w = random_weight(F32, SHAPE(8, 16));
+	struct scaling max = scaled("max", false), by_channel = scaled("max", true);
 	double before = INFINITY;
 
 	for (int bits = QUANT_BITS_MIN; bits <= QUANT_BITS_MAX; bits++) {
 		struct tensor *q = rounded(w, bits, false);
-		double sum = 0, got = quantizer_perturbation(&quantizers[0], w, bits, false);
+		double sum = 0, got = quantizer_perturbation(&max, w, bits);
 
 		for (int64_t i = 0; i < 128; i++)
 			sum += pow(tensor_at(q, i) - tensor_at(w, i), 2);
 		assert_true(fabs(got - sum) <= 1e-12 * sum && got < before);
-		assert_true(quantizer_perturbation(&quantizers[0], w, bits, true) < got);
+		assert_true(quantizer_perturbation(&by_channel, w, bits) < got);
 		before = got;
 		tensor_free(q);
 	}
@@ -158,20 +167,23 @@ static void codes_times_scales_are_the_rounded_weights(void **state)
 {
 	struct tensor *w = random_weight(F32, SHAPE(8, 16));
 	int8_t code[128];
-	float scale[8];
 
 	for (int bits = QUANT_BITS_MIN; bits <= QUANT_BITS_MAX; bits++) {
 		for (int channel = 0; channel < 2; channel++) {
+			struct scaling max = scaled("max", channel);
 			struct tensor *q = rounded(w, bits, channel);
+			struct tensor *s = quantizer_scale(&max, w, bits);
+			const float *scale = tensor_f32(s);
 			int most = 0;
 
-			quantizer_codes(&quantizers[0], w, bits, channel, code, scale);
+			quantizer_codes(w, s, bits, code);
 			for (int i = 0; i < 128; i++) {
 				assert_true(scale[channel ? i / 16 : 0] * code[i] ==
 				            tensor_f32(q)[i]);
 				most = abs(code[i]) > most ? abs(code[i]) : most;
 			}
 			assert_int_equal(most, (1 << (bits - 1)) - 1);
+			tensor_free(s);
 			tensor_free(q);
 		}
 	}
@@ -192,7 +204,7 @@ static struct model *started(const char *name)
 
 static struct quantization quantized(const struct model *m, int bits, bool channel, bool keep)
 {
-	struct quantization_settings s = {"symmetric", bits, channel, keep, keep};
+	struct quantization_settings s = {"max", bits, channel, keep, keep, 99};
 	struct quantization q;
 	struct error e = {{0}};
 
@@ -231,13 +243,13 @@ static void impossible_quantizers_are_refused(void **state)
 	struct error e;
 
 	for (int bits = -1; bits < 40; bits++) {
-		struct quantization_settings s = {"symmetric", bits, true, true, true};
+		struct quantization_settings s = {"max", bits, true, true, true, 99};
 		bool fine = bits == 0 || bits == 32 || (bits >= 2 && bits <= 8);
 
 		assert_int_equal(quantization_init(&q, m, &s, &e), fine ? 0 : -1);
 		quantization_release(&q);
 	}
-	struct quantization_settings unknown = {"cubic", 4, true, true, true};
+	struct quantization_settings unknown = {"cubic", 4, true, true, true, 99};
 	assert_int_equal(quantization_init(&q, m, &unknown, &e), -1);
 	assert_non_null(strstr(e.text, "cubic"));
 	model_free(m);

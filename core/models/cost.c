@@ -37,8 +37,7 @@ int quantization_init(struct quantization *q, const struct model *m,
 	*q = (struct quantization){0};
 	if (quantizer_check(s, quantizer_named(s->kind), e))
 		return -1;
-	q->quantizer = quantizer_named(s->kind);
-	q->per_channel = s->per_channel;
+	q->scaling = (struct scaling){quantizer_named(s->kind), s->per_channel, s->percentile};
 	q->count = p->count;
 	q->bits = xcalloc((size_t)p->count, sizeof(*q->bits));
 	for (int i = 0; i < p->count; i++)
@@ -56,7 +55,7 @@ static int64_t scale_count(const struct quantization *q, const struct parameter 
 {
 	if (!q || !q->bits[i])
 		return 0;
-	return q->per_channel ? p->value->shape.d[0] : 1;
+	return q->scaling.per_channel ? p->value->shape.d[0] : 1;
 }
 
 int64_t model_bytes(const struct model *m, const struct quantization *q)

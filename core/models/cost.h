@@ -4,10 +4,11 @@
 #include "core/models/model.h"
 
 struct quantization_settings {
-	const char *kind;           /* a row of quantizers[]: "symmetric" */
+	const char *kind;           /* a row of quantizers[]: "max" */
 	int weight_bits;            /* 2 … 8; 32: full precision */
 	bool per_channel;           /* granularity "channel", else "tensor" */
 	bool keep_first, keep_last; /* first convolution, last linear layer stay full precision */
+	double percentile;          /* of kind "percentile" */
 };
 
 /* Chooses the bits of each parameter.  Release with quantization_release. */

@@ -4,6 +4,7 @@
 #include "core/models/cost.h"
 #include "core/models/weights.h"
 #include <stdlib.h>
+#include <string.h>
 
 /* Values that the writer borrows until it has written. */
 struct borrowed {
@@ -15,6 +16,13 @@ static void *lend(struct borrowed *b, size_t bytes)
 {
 	b->item = xrealloc(b->item, (size_t)(b->count + 1) * sizeof(*b->item));
 	return b->item[b->count++] = xmalloc(bytes);
+}
+
+static void *lend_copy(struct borrowed *b, struct tensor *t)
+{
+	size_t bytes = (size_t)shape_count(t->shape) * dtype_bytes(t->type);
+
+	return memcpy(lend(b, bytes), tensor_plain(t), bytes);
 }
 
 static void put_named(struct safetensors_writer *w, const char *name, const char *suffix,
@@ -29,13 +37,13 @@ static void put_named(struct safetensors_writer *w, const char *name, const char
 static void put_codes(struct safetensors_writer *w, const struct quantization *q,
                       const struct parameter *p, int bits, struct borrowed *b)
 {
-	int64_t scales = q->per_channel ? p->value->shape.d[0] : 1;
+	struct tensor *scale = quantizer_scale(&q->scaling, p->value, bits);
 	int8_t *code = lend(b, (size_t)shape_count(p->value->shape));
-	float *scale = lend(b, (size_t)scales * sizeof(*scale));
 
-	quantizer_codes(q->quantizer, p->value, bits, q->per_channel, code, scale);
+	quantizer_codes(p->value, scale, bits, code);
 	put_named(w, p->name, ".codes", "I8", p->value->shape, code);
-	put_named(w, p->name, ".scale", "F32", SHAPE(scales), scale);
+	put_named(w, p->name, ".scale", "F32", scale->shape, lend_copy(b, scale));
+	tensor_free(scale);
 }
 
 static void put_metadata(struct safetensors_writer *w, const struct model *m,
@@ -44,7 +52,8 @@ static void put_metadata(struct safetensors_writer *w, const struct model *m,
 	char *text = bits_text(m, q), *bytes = xformat("%lld", (long long)model_bytes(m, q));
 
 	safetensors_put_metadata(w, "model", m->config.name);
-	safetensors_put_metadata(w, "granularity", q && q->per_channel ? "channel" : "tensor");
+	safetensors_put_metadata(w, "granularity",
+	                         q && q->scaling.per_channel ? "channel" : "tensor");
 	safetensors_put_metadata(w, "bits", text);
 	safetensors_put_metadata(w, "model_bytes", bytes);
 	free(text);

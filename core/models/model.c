@@ -106,10 +106,7 @@ static void move_towards(struct tensor *buffer, struct tensor *batch, double mom
 		double value =
 		        (1 - momentum) * tensor_at(buffer, i) + momentum * tensor_at(batch, i);
 
-		if (buffer->type == F64)
-			((double *)tensor_write(buffer))[i] = value;
-		else
-			((float *)tensor_write(buffer))[i] = (float)value;
+		tensor_set(buffer, i, value);
 	}
 }
 

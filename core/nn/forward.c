@@ -7,7 +7,7 @@ static struct tensor *used_tensor(struct forward *f, const struct quantization *
 {
 	if (!q || q->bits[i] == 0)
 		return f->raw[i];
-	return quantizer_apply(q->quantizer, f->tape, f->raw[i], q->bits[i], q->per_channel);
+	return quantizer_apply(&q->scaling, f->tape, f->raw[i], q->bits[i]);
 }
 
 void forward_init(struct forward *f, struct tape *t, const struct parameter_set *parameters,

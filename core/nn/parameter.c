@@ -16,18 +16,10 @@ static bool role_starts_at_one(enum parameter_role role)
 	return role < sizeof(starts_at_one) / sizeof(*starts_at_one) && starts_at_one[role];
 }
 
-static void element_set(struct tensor *t, int64_t i, double value)
-{
-	if (t->type == F64)
-		((double *)tensor_write(t))[i] = value;
-	else
-		((float *)tensor_write(t))[i] = (float)value;
-}
-
 static void fill(struct tensor *t, double value)
 {
 	for (int64_t i = 0, n = shape_count(t->shape); i < n; i++)
-		element_set(t, i, value);
+		tensor_set(t, i, value);
 }
 
 int parameter_add(struct parameter_set *s, char *name, enum parameter_role role, enum dtype type,
@@ -75,13 +67,13 @@ void parameter_release(struct parameter_set *s)
 static void start_normal(struct tensor *t, const struct random_stream *r, double deviation)
 {
 	for (int64_t i = 0, n = shape_count(t->shape); i < n; i++)
-		element_set(t, i, deviation * random_normal(r, (uint64_t)i));
+		tensor_set(t, i, deviation * random_normal(r, (uint64_t)i));
 }
 
 static void start_uniform(struct tensor *t, const struct random_stream *r, double bound)
 {
 	for (int64_t i = 0, n = shape_count(t->shape); i < n; i++)
-		element_set(t, i, bound * (2 * random_uniform(r, (uint64_t)i) - 1));
+		tensor_set(t, i, bound * (2 * random_uniform(r, (uint64_t)i) - 1));
 }
 
 static void start(struct parameter *p, int64_t seed)

@@ -226,6 +226,15 @@ double tensor_at(struct tensor *t, int64_t index)
 	return value_at(tensor_plain(t), t->type, index);
 }
 
+void tensor_set(struct tensor *t, int64_t index, double value)
+{
+	assert(index >= 0 && index < shape_count(t->shape) && (t->type == F64 || t->type == F32));
+	if (t->type == F64)
+		((double *)tensor_write(t))[index] = value;
+	else
+		((float *)tensor_write(t))[index] = (float)value;
+}
+
 void tensor_to_f64(struct tensor *t, double *out)
 {
 	const void *data = tensor_plain(t);

@@ -76,6 +76,7 @@ void *tensor_write(struct tensor *t);
 
 /* One element, or all of them, as double, whatever the type (F64, F32, I32, U8). */
 double tensor_at(struct tensor *t, int64_t index);
+void tensor_set(struct tensor *t, int64_t index, double value); /* F64 and F32, outside tapes */
 void tensor_to_f64(struct tensor *t, double *out);
 
 /* The values of an F32 (N, C, H, W) in blocks of `block` channels.  May reorder. */

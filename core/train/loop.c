@@ -143,8 +143,7 @@ static void report_layers(struct trainer *t)
 		result_layer(&t->result, p->name, "elements", (double)shape_count(p->value->shape));
 		if (bits < FULL_PRECISION_BITS)
 			result_layer(&t->result, p->name, "perturbation",
-			             quantizer_perturbation(q->quantizer, p->value, bits,
-			                                    q->per_channel));
+			             quantizer_perturbation(&q->scaling, p->value, bits));
 	}
 }
 

@@ -154,12 +154,13 @@ static int make_model(struct trainer *t, struct error *e)
 	t->model = model_new(&c, F32);
 	parameter_start(&t->model->parameters, s->train_seed);
 	bool from_input = strcmp(s->quant_bits, "input") == 0; /* read later, by start_load */
-	struct quantization_settings q = {.kind = "symmetric",
+	struct quantization_settings q = {.kind = s->quant_scale,
 	                                  .weight_bits = from_input ? QUANT_BITS_MAX
 	                                                            : (int)s->quant_weight_bits,
 	                                  .per_channel = !strcmp(s->quant_granularity, "channel"),
 	                                  .keep_first = s->quant_keep_first,
-	                                  .keep_last = s->quant_keep_last};
+	                                  .keep_last = s->quant_keep_last,
+	                                  .percentile = s->quant_percentile};
 	t->quantized = q.weight_bits != 0 && q.weight_bits != FULL_PRECISION_BITS;
 	make_objective(t);
 	return t->quantized ? quantization_init(&t->quantization, t->model, &q, e) : 0;

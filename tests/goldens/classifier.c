@@ -190,9 +190,8 @@ static void run_perturbation(struct run *r)
 		if (!parameter_quantizable(p))
 			continue;
 		for (int b = 0; b < count; b++)
-			value[b] = quantizer_perturbation(r->quantization.quantizer, p->value,
-			                                  cJSON_GetArrayItem(bits, b)->valueint,
-			                                  r->quantization.per_channel);
+			value[b] = quantizer_perturbation(&r->quantization.scaling, p->value,
+			                                  cJSON_GetArrayItem(bits, b)->valueint);
 		golden_check(r->g, "perturbation", p->name, value, count);
 	}
 	free(value);

@@ -146,7 +146,7 @@ int classifier_quantization(const cJSON *quantizer, const struct model *m, struc
 	const cJSON *layers = cJSON_GetObjectItemCaseSensitive(quantizer, "layers");
 	const char *words = cJSON_IsString(layers) ? layers->valuestring : "";
 	struct quantization_settings s = {
-	        .kind = "symmetric",
+	        .kind = "max",
 	        .weight_bits = (int)json_int(quantizer, "weight_bits", 0),
 	        .per_channel = strcmp(json_text(quantizer, "granularity", ""), "channel") == 0,
 	        .keep_first = strstr(words, "first") != NULL,
