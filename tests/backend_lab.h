@@ -30,7 +30,7 @@ static const struct config configs[] = {
         {1, 1, 5, 5, 1, 5, 1, 2, 1},
         {2, 8, 40, 40, 8, 3, 1, 1, 1}, /* planes of more than one segment */
 };
-enum { CONFIGS = sizeof configs / sizeof configs[0], OUTPUTS = 3 };
+enum { CONFIGS = sizeof configs / sizeof configs[0], OUTPUTS = 4 };
 
 /* ---- one run of an op on one back end ---- */
 struct lab {
@@ -269,6 +269,7 @@ static void quantize(struct lab *lab, const struct config *c, bool per_channel)
 	lab->out[0] = most;
 	lab->out[1] = op_fake_quantize(T, w, s, 3);
 	lab->out[2] = op_in_range(T, w, s, 3);
+	lab->out[3] = op_step_slope(T, w, s, 3);
 }
 RUN(quantize_tensor)
 {

@@ -183,32 +183,7 @@ BUILD(f_norm_grad_gamma, norm_grad(t, x, false, 2))
 BUILD(f_norm_grad_beta, norm_grad(t, x, false, 4))
 BUILD(f_norm_grad_relu, norm_grad(t, x, true, 7))
 
-/* ---- fake quantization: its residual and its mask frozen at the point ---- */
-static double frozen_residual[WEIGHTS], frozen_mask[WEIGHTS];
-static const double scales[3] = {0.21, 0.35, 0.4};
-enum { BITS = 3 };
-
-static T *quantize(struct tape *t, T *w, int64_t count)
-{
-	T *s = constant(t, SHAPE(count), scales), *y = op_fake_quantize(t, w, s, BITS);
-	int64_t length = shape_count(w->shape), top = (1 << (BITS - 1)) - 1;
-
-	for (int64_t i = 0; i < length; i++) {
-		double x = tensor_at(w, i), code = x / scales[i / (length / count)];
-		frozen_mask[i] = fabs(code) < (double)top + 0.5;
-		frozen_residual[i] = tensor_at(y, i) - frozen_mask[i] * x;
-	}
-	return y;
-}
-BUILD(f_quantize, quantize(t, x[0], 1))
-BUILD(f_quantize_channel, quantize(t, x[0], 3))
-
-static T *f_quantize_frozen(struct tape *t, T **x)
-{
-	T *mask = constant(t, x[0]->shape, frozen_mask);
-
-	return op_add(t, op_mul(t, x[0], mask), constant(t, x[0]->shape, frozen_residual));
-}
+#include "tests/gradcheck_quantize.h"
 
 /* clang-format off */
 #define S(...) {sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), {__VA_ARGS__}}
@@ -293,6 +268,10 @@ static const struct row rows[] = {
         {ROW(fake_quantize, "fake_quantize", f_quantize, S(3, 4)), .frozen = f_quantize_frozen},
         {ROW(fake_quantize, "fake_quantize channel", f_quantize_channel, S(3, 4)),
          .frozen = f_quantize_frozen},
+        {ROW(fake_quantize, "learned_quantize", f_learned, S(3, 4), S(1)), .positive = true,
+         .frozen = f_learned_frozen},
+        {ROW(fake_quantize, "learned_quantize channel", f_learned_channel, S(3, 4), S(3)),
+         .positive = true, .frozen = f_learned_frozen},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 

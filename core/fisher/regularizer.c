@@ -5,22 +5,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The trainable of some tensors of a forward pass, in the order of its parameters. */
-static int trainable(const struct forward *f, struct tensor **from, struct tensor **wrt)
+/* Whether there is a gradient to tensor i of f->raw or f->used: what is trainable, but with respect
+ * to Q(W) a learned step is none of its own. */
+static bool wanted(const struct forward *f, struct tensor **of, int i)
+{
+	const struct parameter *p = &f->parameters->item[i];
+
+	return p->trainable && (of == f->raw || p->role != PARAMETER_STEP);
+}
+
+/* The wanted tensors of a forward pass, in the order of its parameters. */
+static int collect(const struct forward *f, struct tensor **of, struct tensor **wrt)
 {
 	int count = 0;
 
 	for (int i = 0; i < f->parameters->count; i++)
-		if (f->parameters->item[i].trainable)
-			wrt[count++] = from[i];
+		if (wanted(f, of, i))
+			wrt[count++] = of[i];
 	return count;
 }
 
-/* Such a list again as one entry per parameter: null where it is not trainable. */
-static void spread(const struct forward *f, struct tensor **from, struct tensor **out)
+/* Such a list again as one entry per parameter: null where it is not wanted. */
+static void spread(const struct forward *f, struct tensor **of, struct tensor **from,
+                   struct tensor **out)
 {
 	for (int i = 0; i < f->parameters->count; i++)
-		out[i] = f->parameters->item[i].trainable ? *from++ : NULL;
+		out[i] = wanted(f, of, i) ? *from++ : NULL;
 }
 
 /* Gradients of y with respect to f->used and f->raw; either may be null: not wanted. */
@@ -29,14 +39,14 @@ static void gradients(struct forward *f, struct tensor *y, struct tensor **used,
 {
 	size_t all = 2 * (size_t)f->parameters->count;
 	struct tensor **wrt = xcalloc(all, sizeof(*wrt)), **g = xcalloc(all, sizeof(*g));
-	int first = used ? trainable(f, f->used, wrt) : 0;
-	int count = first + (raw ? trainable(f, f->raw, wrt + first) : 0);
+	int first = used ? collect(f, f->used, wrt) : 0;
+	int count = first + (raw ? collect(f, f->raw, wrt + first) : 0);
 
 	tape_grad(f->tape, y, wrt, count, g, mode);
 	if (used)
-		spread(f, g, used);
+		spread(f, f->used, g, used);
 	if (raw)
-		spread(f, g + first, raw);
+		spread(f, f->raw, g + first, raw);
 	free(wrt);
 	free(g);
 }

@@ -15,8 +15,9 @@ struct regularizer {
 	double radius;   /* of the difference: length of the step along g */
 };
 
-/* R = sum over trainable parameters |dL/dQ(W)|^2 (methods.md A6): a scalar on the tape that can be
- * differentiated.  loss is a scalar that depends on f->used. */
+/* R = sum over trainable parameters, learned steps of quantizers left out, |dL/dQ(W)|^2 (methods.md
+ * A6): a scalar on the tape that can be differentiated.  loss is a scalar that depends on f->used.
+ */
 struct tensor *fisher_regularizer(struct forward *f, struct tensor *loss);
 
 /* Gradients of loss + lambda R(term) with respect to the raw parameters f->raw, into out[] (tape

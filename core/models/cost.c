@@ -64,6 +64,8 @@ int64_t model_bytes(const struct model *m, const struct quantization *q)
 
 	for (int i = 0; i < m->parameters.count; i++) {
 		const struct parameter *p = &m->parameters.item[i];
+		if (p->role == PARAMETER_STEP) /* these are scales */
+			continue;
 		int64_t bits = shape_count(p->value->shape) * parameter_bits(q, i);
 
 		bytes += (bits + 7) / 8 + 4 * scale_count(q, p, i);
@@ -78,6 +80,16 @@ int64_t model_bit_operations(const struct model *m, const struct quantization *q
 	for (int i = 0; i < m->parameters.count; i++)
 		total += m->parameters.item[i].macs * parameter_bits(q, i) * FULL_PRECISION_BITS;
 	return total;
+}
+
+int64_t model_elements(const struct model *m)
+{
+	int64_t elements = 0;
+
+	for (int i = 0; i < m->parameters.count; i++)
+		if (m->parameters.item[i].role != PARAMETER_STEP)
+			elements += shape_count(m->parameters.item[i].value->shape);
+	return elements;
 }
 
 int64_t model_macs(const struct model *m)

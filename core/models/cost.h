@@ -24,5 +24,6 @@ int64_t model_bytes(const struct model *m, const struct quantization *q);
  * multiply-accumulates * weight bits * activation bits; full precision counts as 32 bits (which
  * activations always are for now).  q may be null. */
 int64_t model_bit_operations(const struct model *m, const struct quantization *q);
-int64_t model_macs(const struct model *m); /* multiply-accumulates for one image */
+int64_t model_elements(const struct model *m); /* of all parameters but learned steps */
+int64_t model_macs(const struct model *m);     /* multiply-accumulates for one image */
 #endif

@@ -2,6 +2,7 @@
 #include "core/base/text.h"
 #include "core/models/bits.h"
 #include "core/models/cost.h"
+#include "core/models/quantized.h"
 #include "core/models/weights.h"
 #include <stdlib.h>
 #include <string.h>
@@ -35,12 +36,13 @@ static void put_named(struct safetensors_writer *w, const char *name, const char
 }
 
 static void put_codes(struct safetensors_writer *w, const struct quantization *q,
-                      const struct parameter *p, int bits, struct borrowed *b)
+                      const struct model *m, int i, struct borrowed *b)
 {
-	struct tensor *scale = quantizer_scale(&q->scaling, p->value, bits);
+	const struct parameter *p = &m->parameters.item[i];
+	struct tensor *scale = quantized_scale(q, m, i);
 	int8_t *code = lend(b, (size_t)shape_count(p->value->shape));
 
-	quantizer_codes(p->value, scale, bits, code);
+	quantizer_codes(p->value, scale, q->bits[i], code);
 	put_named(w, p->name, ".codes", "I8", p->value->shape, code);
 	put_named(w, p->name, ".scale", "F32", scale->shape, lend_copy(b, scale));
 	tensor_free(scale);
@@ -70,11 +72,10 @@ int model_export(const struct model *m, const struct quantization *q, const char
 	for (int i = 0; i < m->parameters.count; i++) {
 		const struct parameter *p = &m->parameters.item[i];
 
-		if (q && q->bits[i]) {
-			put_codes(w, q, p, q->bits[i], &b);
-		} else {
+		if (q && q->bits[i])
+			put_codes(w, q, m, i, &b);
+		else if (p->role != PARAMETER_STEP) /* those are among the scales */
 			safetensors_put_tensor(w, p->name, p->value);
-		}
 	}
 	for (int i = 0; i < m->buffers.count; i++)
 		safetensors_put_tensor(w, m->buffers.item[i].name, m->buffers.item[i].value);

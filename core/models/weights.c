@@ -6,7 +6,8 @@
 #include <string.h>
 
 /* Tensors that a file may hold beside the model's. */
-static const char *const passed_over[] = {"*.num_batches_tracked", "optimizer.*", "trawl.*"};
+static const char *const passed_over[] = {"*.num_batches_tracked", "optimizer.*", "trawl.*",
+                                          "*.weight_step"};
 
 /* A tensor of the model and where its values are: as they are, or as codes and scales. */
 struct source {
@@ -104,6 +105,9 @@ static struct source find_source(const struct safetensors *f, const struct param
 		s.scale = find_with(f, p->name, ".scale");
 		values = s.codes;
 	}
+	if (p->role == PARAMETER_STEP) /* learned anew where the file has none that fits */
+		return values && shape_equal(values->shape, p->value->shape) ? s
+		                                                             : (struct source){0};
 	if (!values || (s.codes && !s.scale))
 		problem_add(problems, MISSING, p->name);
 	else if (!shape_equal(values->shape, p->value->shape))
@@ -143,6 +147,8 @@ static int read_source(const struct source *s, struct tensor *value, struct erro
 
 	if (s->plain)
 		return safetensor_read(s->plain, value, e);
+	if (!s->codes)
+		return 0;
 	t = dequantized(s, value->shape);
 	for (int64_t i = 0; i < s->codes->count; i++) {
 		if (value->type == F64)

@@ -5,7 +5,8 @@
 #include "core/tensor/safetensors.h"
 
 /* Parameters and buffers from a safetensors file (floats, exact names and shapes; tensors named
- * *.num_batches_tracked, optimizer.* and trawl.* are passed over).  On any mismatch nothing is
+ * *.num_batches_tracked, optimizer.* and trawl.* are passed over; a learned step that the file
+ * lacks, or has in another shape, stays).  On any mismatch nothing is
  * changed and one message lists missing, extra and misshapen tensors.  What model_export wrote is
  * read too: codes times scales. */
 int model_load(struct model *m, const char *path, struct error *e);

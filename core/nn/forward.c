@@ -7,6 +7,8 @@ static struct tensor *used_tensor(struct forward *f, const struct quantization *
 {
 	if (!q || q->bits[i] == 0)
 		return f->raw[i];
+	if (q->step && q->step[i] >= 0)
+		return op_learned_quantize(f->tape, f->raw[i], f->raw[q->step[i]], q->bits[i]);
 	return quantizer_apply(&q->scaling, f->tape, f->raw[i], q->bits[i]);
 }
 
@@ -27,10 +29,10 @@ void forward_init(struct forward *f, struct tape *t, const struct parameter_set 
 	        .used = xcalloc(count, sizeof(*f->used)),
 	        .statistics = xcalloc((size_t)buffers->count, sizeof(*f->statistics)),
 	};
-	for (int i = 0; i < parameters->count; i++) {
+	for (int i = 0; i < parameters->count; i++)
 		f->raw[i] = tape_leaf(t, parameters->item[i].value);
+	for (int i = 0; i < parameters->count; i++)
 		f->used[i] = used_tensor(f, q, i);
-	}
 }
 
 void forward_move(struct forward *f, struct tensor *const direction[], double scale)

@@ -4,10 +4,13 @@
 #include "core/base/error.h"
 #include "core/tensor/tensor.h"
 
+#define STEP_LEAST 1e-8 /* a learned step stays this large, so that it can grow again */
+
 enum parameter_role {
 	PARAMETER_CONV,          /* (O, C / groups, R, S) */
 	PARAMETER_LINEAR,        /* (O, I) */
 	PARAMETER_BIAS,          /* (O), of a convolution or linear layer */
+	PARAMETER_STEP,          /* (1) or (O), of a quantized weight, learned: positive */
 	PARAMETER_NORM_SCALE,    /* (C), gamma: starts at 1 */
 	PARAMETER_NORM_SHIFT,    /* (C), beta: starts at 0 */
 	PARAMETER_NORM_MEAN,     /* (C), a buffer: running mean, starts at 0 */

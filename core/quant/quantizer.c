@@ -91,6 +91,7 @@ const struct quantizer *quantizer_named(const char *name)
 void quantization_release(struct quantization *q)
 {
 	free(q->bits);
+	free(q->step);
 	*q = (struct quantization){0};
 }
 

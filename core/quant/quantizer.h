@@ -33,6 +33,7 @@ struct scaling {
 struct quantization {
 	struct scaling scaling;
 	int *bits; /* (count), 0: full precision */
+	int *step; /* (count) parameter that is its learned step, or -1; null: nothing is learned */
 	int count;
 };
 void quantization_release(struct quantization *q);

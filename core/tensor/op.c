@@ -384,9 +384,9 @@ struct tensor *op_abs_max(struct tape *t, struct tensor *x, bool per_channel)
 }
 
 static struct tensor *quantizer(struct tape *t, enum op op, struct tensor *w, struct tensor *s,
-                                int bits)
+                                int bits, bool learned)
 {
-	struct attr attr = {.bits = bits};
+	struct attr attr = {.bits = bits, .flag = {learned}};
 	int64_t scales = shape_count(s->shape);
 
 	assert(bits >= 2 && bits <= 16 && s->type == w->type && s->shape.n == 1);
@@ -396,10 +396,20 @@ static struct tensor *quantizer(struct tape *t, enum op op, struct tensor *w, st
 
 struct tensor *op_fake_quantize(struct tape *t, struct tensor *w, struct tensor *s, int bits)
 {
-	return quantizer(t, OP_fake_quantize, w, s, bits);
+	return quantizer(t, OP_fake_quantize, w, s, bits, false);
 }
 
 struct tensor *op_in_range(struct tape *t, struct tensor *w, struct tensor *s, int bits)
 {
-	return quantizer(t, OP_in_range, w, s, bits);
+	return quantizer(t, OP_in_range, w, s, bits, false);
+}
+
+struct tensor *op_learned_quantize(struct tape *t, struct tensor *w, struct tensor *s, int bits)
+{
+	return quantizer(t, OP_fake_quantize, w, s, bits, true);
+}
+
+struct tensor *op_step_slope(struct tape *t, struct tensor *w, struct tensor *s, int bits)
+{
+	return quantizer(t, OP_step_slope, w, s, bits, false);
 }

@@ -81,4 +81,9 @@ struct tensor *op_abs_max(struct tape *t, struct tensor *x, bool per_channel);
  * with s = 0 give 0.  Gradient: straight-through, zero where clipped. */
 struct tensor *op_fake_quantize(struct tape *t, struct tensor *w, struct tensor *s, int bits);
 struct tensor *op_in_range(struct tape *t, struct tensor *w, struct tensor *s, int bits);
+/* The same value with a gradient to s too (Esser et al. 2020, LSQ): step_slope's elements, summed
+ * over what shares a step, times 1 / sqrt(count of these (2^(bits-1) - 1)).  Rounding's residual
+ * and the clipping are constants to every further gradient. */
+struct tensor *op_learned_quantize(struct tape *t, struct tensor *w, struct tensor *s, int bits);
+struct tensor *op_step_slope(struct tape *t, struct tensor *w, struct tensor *s, int bits);
 #endif

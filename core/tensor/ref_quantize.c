@@ -15,6 +15,7 @@
 KERNEL(abs_max)
 KERNEL(fake_quantize)
 KERNEL(in_range)
+KERNEL(step_slope)
 
 #else /* once per type */
 
@@ -62,6 +63,21 @@ static void NAME(in_range)(struct node *n)
 			double code = s[r] > 0 ? nearbyint((double)(w[i] / s[r])) : 0;
 			bool inside = s[r] > 0 ? fabs(code) <= (double)top : w[i] == 0;
 			y[i] = inside;
+		}
+}
+
+static void NAME(step_slope)(struct node *n)
+{
+	int64_t rows = n->in[1]->shape.d[0], length = shape_count(n->in[0]->shape) / rows;
+	const REAL top = (REAL)((1 << (n->attr.bits - 1)) - 1);
+	const REAL *w = tensor_plain(n->in[0]), *s = tensor_plain(n->in[1]);
+	REAL *y = tensor_new_plain(n->out[0]);
+
+	for (int64_t r = 0; r < rows; r++, w += length, y += length)
+		for (int64_t i = 0; i < length; i++) {
+			REAL place = s[r] > 0 ? w[i] / s[r] : 0;
+			REAL code = (REAL)nearbyint((double)place);
+			y[i] = code > top ? top : code < -top ? -top : code - place;
 		}
 }
 #endif

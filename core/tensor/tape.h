@@ -22,7 +22,8 @@ struct attr {
 	int stride, pad, groups; /* convolution, pooling */
 	int window;              /* pooling */
 	int bits;                /* fake_quantize, in_range */
-	bool flag[2]; /* transposes of matmul; relu of batch_norm, channel_affine; per_channel */
+	bool flag[2]; /* transposes of matmul; relu of batch_norm, channel_affine; per_channel;
+	                 learned scale */
 	int order[TENSOR_DIMS];                        /* permute */
 	int64_t start[TENSOR_DIMS], step[TENSOR_DIMS]; /* slice, place */
 };

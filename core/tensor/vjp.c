@@ -1,6 +1,7 @@
 /* Every vector-Jacobian product, written in the same ops, so that it can be differentiated again.
  */
 #include "core/tensor/op.h"
+#include <math.h>
 
 #define VJP(name)                                                                                  \
 	static void vjp_##name(struct tape *t, struct node *n, struct tensor *const g[OP_OUTPUTS], \
@@ -213,11 +214,25 @@ VJP(cross_entropy)
 	d[0] = op_mul(t, op_sub(t, p, hot), op_reshape(t, G, SHAPE(s.d[0], 1)));
 }
 
-/* ---- quantization: straight-through within the range, the scale held constant ---- */
+/* ---- quantization: straight-through within the range; the scale is constant or learned ---- */
+static struct tensor *step_grad(struct tape *t, struct tensor *g, struct tensor *w,
+                                struct tensor *s, int bits)
+{
+	int64_t steps = shape_count(s->shape), shared = shape_count(w->shape) / steps;
+	double top = (1 << (bits - 1)) - 1;
+	struct tensor *slope = op_mul(t, g, op_step_slope(t, w, s, bits));
+	struct tensor *rows = op_reshape(t, slope, SHAPE(steps, shared));
+	struct tensor *sum = op_reshape(t, op_sum_to(t, rows, SHAPE(steps, 1)), s->shape);
+
+	return op_scale(t, sum, 1 / sqrt((double)shared * top));
+}
+
 VJP(fake_quantize)
 {
 	if (wanted[0])
 		d[0] = op_mul(t, G, op_in_range(t, A, B, n->attr.bits));
+	if (wanted[1] && n->attr.flag[0])
+		d[1] = step_grad(t, G, A, B, n->attr.bits);
 }
 
 #define NONE NULL

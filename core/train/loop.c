@@ -3,6 +3,7 @@
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/models/quantized.h"
 #include "core/models/weights.h"
 #include "core/train/checkpoint.h"
 #include <assert.h>
@@ -129,6 +130,22 @@ static void report_evaluation(struct trainer *t)
 		t->observer.metrics(t->observer.self, r, 0);
 }
 
+/* How far rounding moves a weight, and the mean of its scales. */
+static void report_scale(struct trainer *t, int i, int bits)
+{
+	const struct parameter *p = &t->model->parameters.item[i];
+	struct tensor *scale = quantized_scale(&t->quantization, t->model, i);
+	int64_t n = shape_count(scale->shape);
+	double sum = 0;
+
+	for (int64_t k = 0; k < n; k++)
+		sum += tensor_at(scale, k);
+	result_layer(&t->result, p->name, "perturbation",
+	             quantizer_distance(p->value, scale, bits));
+	result_layer(&t->result, p->name, "scale", sum / (double)n);
+	tensor_free(scale);
+}
+
 static void report_layers(struct trainer *t)
 {
 	const struct quantization *q = trainer_quantization(t);
@@ -142,8 +159,7 @@ static void report_layers(struct trainer *t)
 		result_layer(&t->result, p->name, "bits", bits);
 		result_layer(&t->result, p->name, "elements", (double)shape_count(p->value->shape));
 		if (bits < FULL_PRECISION_BITS)
-			result_layer(&t->result, p->name, "perturbation",
-			             quantizer_perturbation(&q->scaling, p->value, bits));
+			report_scale(t, i, bits);
 	}
 }
 
@@ -184,7 +200,7 @@ static void report_final(struct trainer *t)
 			result_figure(r, "train_loss", r->row[i].value);
 	result_figure(r, "model_bytes", (double)model_bytes(t->model, q));
 	result_figure(r, "bit_operations", (double)model_bit_operations(t->model, q));
-	result_figure(r, "parameters", (double)parameter_elements(&t->model->parameters));
+	result_figure(r, "parameters", (double)model_elements(t->model));
 	result_figure(r, "epochs", (double)at->epoch);
 	result_figure(r, "steps", (double)at->step);
 	result_figure(r, "seconds", at->seconds);

@@ -147,12 +147,13 @@ struct update {
 	enum dtype type;
 	void *value, *slot[OPTIMIZER_SLOTS];
 	const void *gradient;
-	double factor, rate;
+	double factor, rate, weight_decay, least;
 };
 
 static void update_chunk(const struct update *u, int64_t at, int n)
 {
 	const struct optimizer *o = u->o;
+	struct optimizer_settings settings = o->settings;
 	double w[OPTIMIZER_CHUNK], g[OPTIMIZER_CHUNK], s[OPTIMIZER_SLOTS][OPTIMIZER_CHUNK];
 
 	chunk_load(w, u->value, u->type, at, n);
@@ -162,9 +163,13 @@ static void update_chunk(const struct update *u, int64_t at, int n)
 		g[j] *= u->factor;
 	for (int k = 0; k < OPTIMIZER_SLOTS && u->slot[k]; k++)
 		chunk_load(s[k], u->slot[k], u->type, at, n);
-	o->rule->update(&o->settings, u->rate, o->steps, n, w, g, (double *const[]){s[0], s[1]});
+	settings.weight_decay = u->weight_decay;
+	o->rule->update(&settings, u->rate, o->steps, n, w, g, (double *const[]){s[0], s[1]});
 	for (int k = 0; k < OPTIMIZER_SLOTS && u->slot[k]; k++)
 		chunk_store(s[k], u->slot[k], u->type, at, n);
+#pragma omp simd
+	for (int j = 0; j < n; j++)
+		w[j] = w[j] < u->least ? u->least : w[j];
 	chunk_store(w, u->value, u->type, at, n);
 }
 
@@ -173,8 +178,14 @@ static void update_parameter(struct optimizer *o, int i, struct tensor *gradient
                              double rate)
 {
 	struct tensor *value = o->parameters->item[i].value;
+	bool step = o->parameters->item[i].role == PARAMETER_STEP;
 	int64_t count = shape_count(value->shape);
-	struct update u = {.o = o, .type = value->type, .factor = factor, .rate = rate};
+	struct update u = {.o = o,
+	                   .type = value->type,
+	                   .factor = factor,
+	                   .rate = rate,
+	                   .weight_decay = step ? 0 : o->settings.weight_decay,
+	                   .least = step ? STEP_LEAST : -INFINITY};
 
 	assert(shape_equal(value->shape, gradient->shape) && value->type == gradient->type);
 	u.value = tensor_write(value);

@@ -42,7 +42,8 @@ int optimizer_init(struct optimizer *o, const struct optimizer_settings *s,
 void optimizer_release(struct optimizer *o);
 
 /* One update with gradient[i] of parameter i (same type and shape, only read; null: parameter i
- * stays) at learning rate `rate`.  Sums in one fixed order.  Returns the total norm of the
+ * stays) at learning rate `rate`; learned steps have no weight decay and stay at least STEP_LEAST.
+ * Sums in one fixed order.  Returns the total norm of the
  * gradients before clipping. */
 double optimizer_step(struct optimizer *o, struct tensor *const gradient[], double rate);
 

@@ -2,6 +2,7 @@
 #include "core/train/start.h"
 #include "core/base/text.h"
 #include "core/models/bits.h"
+#include "core/models/quantized.h"
 #include "core/models/weights.h"
 #include "core/train/checkpoint.h"
 #include <stdlib.h>
@@ -49,19 +50,22 @@ static enum outcome find_start(struct trainer *t, const char **path, struct erro
 	return OUTCOME_DONE;
 }
 
-/* Rank 0's part: the bits that the file names. */
-static int read_bits(struct trainer *t, const char *path, struct error *e)
+/* Rank 0's part: the bits that the file names; none at all is an error unless `optional`. */
+static int read_bits(struct trainer *t, const char *path, struct quantization *q, bool optional,
+                     struct error *e)
 {
 	struct safetensors *f = safetensors_open(path, e);
 	const char *text = f ? safetensors_metadata(f, "bits") : NULL;
 	int status = -1;
 
-	if (f && !text)
+	if (f && !text && optional)
+		status = 0;
+	else if (f && !text)
 		error_set(e,
 		          "%s: it names no bits: start from a trial of action allocate, or set "
 		          "quant.bits to uniform",
 		          path);
-	else if (f && (status = bits_parse(&t->quantization, t->model, text, e)))
+	else if (f && (status = bits_parse(q, t->model, text, e)))
 		error_prefix(e, "%s", path);
 	if (f)
 		safetensors_close(f);
@@ -71,12 +75,29 @@ static int read_bits(struct trainer *t, const char *path, struct error *e)
 static int load_bits(struct trainer *t, const char *path, struct error *e)
 {
 	struct quantization *q = &t->quantization;
-	int status = t->parallel.rank == 0 ? read_bits(t, path, e) : 0;
+	int status = t->parallel.rank == 0 ? read_bits(t, path, q, false, e) : 0;
 
 	if (parallel_outcome(&t->parallel, status, e))
 		return -1;
 	parallel_broadcast(&t->parallel, q->bits, (size_t)q->count * sizeof *q->bits);
 	return 0;
+}
+
+/* Learned steps go on from the file's where it has as many bits for the weight. */
+static int load_steps(struct trainer *t, const char *path, struct error *e)
+{
+	struct quantization file = {.count = t->quantization.count};
+	size_t bytes = (size_t)file.count * sizeof *file.bits;
+
+	file.bits = xcalloc(1, bytes);
+	int status = t->parallel.rank == 0 ? read_bits(t, path, &file, true, e) : 0;
+	status = parallel_outcome(&t->parallel, status, e);
+	if (status == 0) {
+		parallel_broadcast(&t->parallel, file.bits, bytes);
+		quantized_forget(&t->quantization, t->model, file.bits);
+	}
+	quantization_release(&file);
+	return status;
 }
 
 /* The teacher has the weights that the trial starts from, at full precision. */
@@ -100,8 +121,10 @@ enum outcome start_load(struct trainer *t, struct error *e)
 	enum outcome found = find_start(t, &path, e);
 	if (found != OUTCOME_DONE || !path)
 		return found;
+	bool steps = !resumed && t->quantized && t->quantization.step;
 	if ((!resumed && checkpoint_load_model(t, t->model, path, e)) ||
-	    (bits && load_bits(t, path, e)) || (teach && load_teacher(t, path, e)))
+	    (bits && load_bits(t, path, e)) || (steps && load_steps(t, path, e)) ||
+	    (teach && load_teacher(t, path, e)))
 		return OUTCOME_ERROR;
 	return OUTCOME_DONE;
 }

@@ -4,6 +4,7 @@
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/data/source.h"
+#include "core/models/quantized.h"
 #include "core/models/weights.h"
 #include "core/tensor/onednn/onednn.h"
 #include "core/train/checkpoint.h"
@@ -163,7 +164,12 @@ static int make_model(struct trainer *t, struct error *e)
 	                                  .percentile = s->quant_percentile};
 	t->quantized = q.weight_bits != 0 && q.weight_bits != FULL_PRECISION_BITS;
 	make_objective(t);
-	return t->quantized ? quantization_init(&t->quantization, t->model, &q, e) : 0;
+	if (!t->quantized)
+		return 0;
+	if (quantization_init(&t->quantization, t->model, &q, e))
+		return -1;
+	quantized_learn(&t->quantization, t->model);
+	return 0;
 }
 
 static int make_schedule(struct trainer *t, struct error *e)
@@ -235,7 +241,10 @@ static enum outcome prepare(struct trainer *t, struct error *e)
 		return OUTCOME_ERROR;
 	if (t->files.resume && checkpoint_resume(t, t->files.resume, e))
 		return OUTCOME_CHECKPOINT_BAD;
-	return start_load(t, e);
+	enum outcome loaded = start_load(t, e);
+	if (loaded == OUTCOME_DONE && t->quantized)
+		quantized_start(&t->quantization, t->model);
+	return loaded;
 }
 
 /* Reading data for the first time can take minutes: say that something is under way. */

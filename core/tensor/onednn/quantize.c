@@ -49,6 +49,16 @@ CLONES static void row_in_range(float *restrict y, const float *w, float s, floa
 		y[i] = fabsf(nearbyintf(w[i] / s)) <= top ? 1 : 0;
 }
 
+CLONES static void row_step_slope(float *restrict y, const float *w, float s, float top,
+                                  int64_t length)
+{
+	for (int64_t i = 0; i < length; i++) {
+		float place = w[i] / s, code = nearbyintf(place), residual = code - place;
+		residual = code > top ? top : residual;
+		y[i] = code < -top ? -top : residual;
+	}
+}
+
 bool onednn_abs_max(struct tape *t, struct node *n)
 {
 	struct rows r = rows_of(n->in[0], n->out[0]);
@@ -61,7 +71,10 @@ bool onednn_abs_max(struct tape *t, struct node *n)
 	return true;
 }
 
-bool onednn_fake_quantize(struct tape *t, struct node *n)
+typedef void row_fn(float *restrict y, const float *w, float s, float top, int64_t length);
+
+/* A row with s = 0 has the single code 0, which only w = 0 does not exceed. */
+static bool by_row(struct node *n, row_fn *f, float at_zero)
 {
 	struct rows r = rows_of(n->in[0], n->in[1]);
 	const float *w = tensor_f32(n->in[0]), *s = tensor_f32(n->in[1]);
@@ -71,29 +84,25 @@ bool onednn_fake_quantize(struct tape *t, struct node *n)
 	for (int64_t i = 0; i < r.count; i++) {
 		int64_t at = i * r.length;
 		if (s[i] > 0)
-			row_quantize(y + at, w + at, s[i], top, r.length);
+			f(y + at, w + at, s[i], top, r.length);
 		else
 			for (int64_t k = at; k < at + r.length; k++)
-				y[k] = 0;
+				y[k] = w[k] == 0 ? at_zero : 0;
 	}
 	return true;
 }
 
-/* A row with s = 0 has the single code 0, which only w = 0 does not exceed. */
+bool onednn_fake_quantize(struct tape *t, struct node *n)
+{
+	return by_row(n, row_quantize, 0);
+}
+
 bool onednn_in_range(struct tape *t, struct node *n)
 {
-	struct rows r = rows_of(n->in[0], n->in[1]);
-	const float *w = tensor_f32(n->in[0]), *s = tensor_f32(n->in[1]);
-	float *y = tensor_new_plain(n->out[0]), top = top_code(n);
+	return by_row(n, row_in_range, 1);
+}
 
-#pragma omp parallel for schedule(static) if (r.count * r.length > SMALL)
-	for (int64_t i = 0; i < r.count; i++) {
-		int64_t at = i * r.length;
-		if (s[i] > 0)
-			row_in_range(y + at, w + at, s[i], top, r.length);
-		else
-			for (int64_t k = at; k < at + r.length; k++)
-				y[k] = w[k] == 0;
-	}
-	return true;
+bool onednn_step_slope(struct tape *t, struct node *n)
+{
+	return by_row(n, row_step_slope, 0);
 }
