@@ -1,10 +1,12 @@
 /* Images/s of one training step (forward, backward, SGD): the twin of train_step.py.
  *
- * usage: train_step [model] [threads] [seconds] [batch] [profile]
- * Prints one line: model, threads, median images/s, peak resident MB; `profile` adds time by op. */
+ * usage: train_step [model] [threads] [seconds] [batch] [profile] [regularized]
+ * Prints one line: model, threads, median images/s, peak resident MB.  `regularized` adds a line for
+ * steps with the Fisher trace in the loss, taken in turns with plain ones, and the ratio of their
+ * processor times; `profile` adds time by op, of the regularized step if there is one. */
 #include "core/base/random.h"
 #include "core/base/text.h"
-#include "core/models/model.h"
+#include "core/fisher/regularizer.h"
 #include "core/tensor/onednn/onednn.h"
 #include "core/train/optimizer.h"
 #include <math.h>
@@ -36,7 +38,7 @@ static double cpu_s(void)
 }
 
 /* ---- a column that measures another: the quickest time of each call of a step ---- */
-enum { CALLS_MOST = 4096 };
+enum { CALLS_MOST = 1 << 14 };
 static struct call {
 	enum op op;
 	double best_s;
@@ -108,7 +110,7 @@ struct bench {
 	const struct backend *backend;
 };
 
-static double step(struct bench *b)
+static double step(struct bench *b, double lambda)
 {
 	struct tape tape;
 	struct forward f;
@@ -122,7 +124,7 @@ static double step(struct bench *b)
 	struct tensor *each = op_cross_entropy(&tape, logits, tape_leaf(&tape, b->label));
 	struct tensor *loss = op_mean(&tape, each);
 	double value = tensor_at(loss, 0);
-	tape_grad(&tape, loss, f.raw, count, gradient, GRAD_CONSUME);
+	loss_gradient(&f, (struct losses){loss, loss}, lambda, gradient, NULL);
 	double start = cpu_s();
 	optimizer_step(&b->optimizer, gradient, 0.01);
 	call_took(OP_leaf, cpu_s() - start); /* the optimizer, in the profile */
@@ -190,30 +192,102 @@ static long peak_mb(void)
 	return kb / 1024;
 }
 
+/* ---- what is measured ---- */
+struct timing {
+	double lambda, first, loss;
+	double wall_s[STEPS_MOST], cpu_s[STEPS_MOST];
+	int steps;
+};
+
+static void time_step(struct bench *b, struct timing *t)
+{
+	double wall = now_s(), cpu = cpu_s();
+
+	assert(t->steps < STEPS_MOST);
+	t->loss = step(b, t->lambda);
+	t->first = t->steps ? t->first : t->loss;
+	t->cpu_s[t->steps] = cpu_s() - cpu;
+	t->wall_s[t->steps++] = now_s() - wall;
+}
+
+/* The first step, which makes what the others find, does not count. */
+static double median(const double *took, int steps)
+{
+	static double sorted[STEPS_MOST];
+
+	memcpy(sorted, took + 1, (size_t)(steps - 1) * sizeof *took);
+	qsort(sorted, (size_t)(steps - 1), sizeof *sorted, compare);
+	return sorted[(steps - 1) / 2];
+}
+
+static bool goes_on(const struct timing *t, double begin, double seconds)
+{
+	return t->steps < STEPS_MOST && (t->steps < 4 || now_s() - begin < seconds);
+}
+
+static void time_plain(struct bench *b, struct timing *t, double seconds)
+{
+	double begin = now_s();
+
+	while (goes_on(t, begin, seconds))
+		time_step(b, t);
+}
+
+static void time_in_turns(struct bench *b, struct timing *plain, struct timing *other,
+                          double seconds)
+{
+	double begin = now_s();
+
+	plain->steps = 0;
+	while (goes_on(other, begin, seconds)) {
+		time_step(b, plain);
+		time_step(b, other);
+	}
+}
+
+static double ratio(const struct timing *a, const struct timing *b)
+{
+	static double pair[STEPS_MOST];
+
+	for (int i = 0; i < a->steps; i++)
+		pair[i] = a->cpu_s[i] / b->cpu_s[i];
+	return median(pair, a->steps);
+}
+
+static bool is_asked(int argc, char **argv, const char *word)
+{
+	for (int i = 5; i < argc; i++)
+		if (!strcmp(argv[i], word))
+			return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "resnet20";
 	int threads = argc > 2 ? atoi(argv[2]) : 1, batch = argc > 4 ? atoi(argv[4]) : 128;
-	double seconds = argc > 3 ? atof(argv[3]) : 10, loss = 0;
-	bool profile = argc > 5;
-	static double took[STEPS_MOST];
+	double seconds = argc > 3 ? atof(argv[3]) : 10;
+	bool profile = is_asked(argc, argv, "profile");
+	static struct timing plain, regularized = {.lambda = 1e-4};
 	struct bench b;
-	int steps = 0;
 
 	omp_set_num_threads(threads);
 	bench_init(&b, name, batch, profile);
-	double first = step(&b), begin = now_s();
 	int64_t reorders = tensor_reorders();
-	for (; steps < STEPS_MOST && (steps < 3 || now_s() - begin < seconds); steps++) {
-		double start = now_s();
-		loss = step(&b);
-		took[steps] = now_s() - start;
+	time_plain(&b, &plain, seconds);
+	printf("%s trawl threads %d images/s %.1f peak_mb %ld (in use %zu MB, loss %.4f -> %.4f, "
+	       "%.1f reorders/step)\n",
+	       name, threads, batch / median(plain.wall_s, plain.steps), peak_mb(),
+	       storage_bytes_peak() >> 20, plain.first, plain.loss,
+	       (double)(tensor_reorders() - reorders) / plain.steps);
+	if (is_asked(argc, argv, "regularized")) {
+		memset(calls, 0, sizeof calls);
+		time_in_turns(&b, &plain, &regularized, seconds);
+		printf("%s regularized images/s %.1f peak_mb %ld (in use %zu MB), %.2f plain "
+		       "steps\n",
+		       name, batch / median(regularized.wall_s, regularized.steps), peak_mb(),
+		       storage_bytes_peak() >> 20, ratio(&regularized, &plain));
 	}
-	qsort(took, (size_t)steps, sizeof *took, compare);
-	printf("%s trawl threads %d images/s %.1f peak_mb %ld (loss %.4f -> %.4f, %.1f "
-	       "reorders/step)\n",
-	       name, threads, batch / took[steps / 2], peak_mb(), first, loss,
-	       (double)(tensor_reorders() - reorders) / steps);
 	if (profile)
 		print_profile();
 	bench_release(&b);
