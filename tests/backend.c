@@ -171,6 +171,46 @@ static void own_kernels_give_the_same_bits_for_any_count_of_threads(void **state
 		}
 }
 
+/* ---- ReLU's mask from beta and from y ---- */
+/* beta such that of every channel some values of y are zero: x has few different values. */
+static struct tensor *beta_at_kinks(struct lab *lab, struct tensor *x, struct tensor *gamma)
+{
+	struct tensor *zero = op_scale(T, gamma, 0), *beta = tensor_copy(zero);
+	struct tensor *y = op_batch_norm(T, x, gamma, zero, NULL, 1e-5, false, NULL, NULL);
+
+	for (int64_t c = 0, px = x->shape.d[2] * x->shape.d[3]; c < x->shape.d[1]; c++)
+		((float *)tensor_write(beta))[c] = (float)-tensor_at(y, c * px);
+	return tape_adopt(T, beta);
+}
+
+static void check_mask(const struct backend *b, const struct config *c, bool blocked)
+{
+	struct lab lab_, *lab = &lab_;
+	struct tensor *mean, *variance, *of_beta[4], *of_y[4];
+
+	*lab = (struct lab){.type = F32, .blocked = blocked};
+	tape_init(T, b);
+	struct tensor *few = op_fake_quantize(
+	        T, X, tape_adopt(T, tensor_from(F32, SHAPE(1), &(float){0.7f})), 3);
+	struct tensor *gamma = lab_input(lab, SHAPE(c->c)), *g = X;
+	struct tensor *beta = beta_at_kinks(lab, few, gamma);
+	struct tensor *y = op_batch_norm(T, few, gamma, beta, NULL, 1e-5, true, &mean, &variance);
+	op_batch_norm_grad(T, g, few, gamma, mean, variance, beta, 1e-5, 7, of_beta);
+	op_batch_norm_grad(T, g, few, gamma, mean, variance, y, 1e-5, 7, of_y);
+	for (int k = 0; k < 3; k++)
+		if (!same_bits(of_beta[k], of_y[k]))
+			fail_msg("%s output %d %s", b->name, k, config_text(c));
+	lab_release(lab);
+}
+
+static void what_passes_relu_follows_from_beta_as_from_the_output(void **state)
+{
+	for (int k = 0; k < CONFIGS; k++) {
+		check_mask(&backend_ref, &configs[k], false);
+		check_mask(&backend_onednn, &configs[k], true);
+	}
+}
+
 /* ---- Winograd ---- */
 /* Images that tiles of 4x4 do not fill, each padding, several chunks of tiles, several parts. */
 static const struct config winograd_configs[] = {
@@ -210,11 +250,10 @@ static struct tensor *block_forward(struct lab *lab, struct tensor **wrt, int64_
 	}
 	x = op_conv(T, image, wrt[0], 1, 1, 1);
 	y = op_conv(T, x, wrt[1], 1, 1, 1);
-	y = op_batch_norm(T, y, wrt[2], wrt[3], 1e-5, true, NULL, NULL);
+	y = op_batch_norm(T, y, wrt[2], wrt[3], NULL, 1e-5, true, NULL, NULL);
 	y = op_conv(T, y, wrt[4], 1, 1, 1);
-	y = op_batch_norm(T, y, wrt[5], wrt[6], 1e-5, false, NULL, NULL);
-	return op_mean(
-	        T, op_mul(T, op_mean_pool(T, op_add_relu(T, x, y)), lab_input(lab, SHAPE(4, c))));
+	y = op_batch_norm(T, y, wrt[5], wrt[6], x, 1e-5, true, NULL, NULL);
+	return op_mean(T, op_mul(T, op_mean_pool(T, y), lab_input(lab, SHAPE(4, c))));
 }
 
 static void block_gradient(struct lab *lab, const struct backend *b, enum dtype type, int64_t c,
@@ -304,6 +343,7 @@ int main(void)
 	        cmocka_unit_test(lanes_beyond_the_channels_are_zero),
 	        cmocka_unit_test(same_input_same_bits),
 	        cmocka_unit_test(own_kernels_give_the_same_bits_for_any_count_of_threads),
+	        cmocka_unit_test(what_passes_relu_follows_from_beta_as_from_the_output),
 	        cmocka_unit_test(winograd_equals_the_reference_and_itself_on_any_count_of_threads),
 	        cmocka_unit_test(blocked_stays_blocked_through_a_residual_block),
 	        cmocka_unit_test(a_residual_block_has_the_gradient_of_the_reference),

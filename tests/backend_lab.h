@@ -129,41 +129,57 @@ RUN(conv_grad_weight)
 	lab->out[0] = op_conv_grad_weight(T, x, g, w_shape(c), c->stride, c->pad, c->groups);
 }
 
-static void norm(struct lab *lab, const struct config *c, bool relu)
+static void norm(struct lab *lab, const struct config *c, bool joined, bool relu)
 {
 	struct tensor *x = X, *gamma = lab_input(lab, SHAPE(c->c)),
-	              *beta = lab_input(lab, SHAPE(c->c));
-	lab->out[0] = op_batch_norm(T, x, gamma, beta, 1e-5, relu, &lab->out[1], &lab->out[2]);
+	              *beta = lab_input(lab, SHAPE(c->c)), *r = joined ? X : NULL;
+	lab->out[0] = op_batch_norm(T, x, gamma, beta, r, 1e-5, relu, &lab->out[1], &lab->out[2]);
 }
 RUN(batch_norm)
 {
-	norm(lab, c, false);
+	norm(lab, c, false, false);
 }
 RUN(batch_norm_relu)
 {
-	norm(lab, c, true);
+	norm(lab, c, false, true);
+}
+RUN(batch_norm_added)
+{
+	norm(lab, c, true, false);
+}
+RUN(batch_norm_joined)
+{
+	norm(lab, c, true, true);
 }
 
-static void norm_grad(struct lab *lab, const struct config *c, bool relu)
+/* `of_relu`: none, beta or y, as its shape's dimensions */
+static void norm_grad(struct lab *lab, const struct config *c, int of_relu)
 {
 	struct tensor *g = X, *x = X, *gamma = lab_input(lab, SHAPE(c->c));
 	struct tensor *mean = lab_input(lab, SHAPE(c->c)), *v = lab_positive(lab, SHAPE(c->c));
-	struct tensor *y = relu ? X : NULL;
-	op_batch_norm_grad(T, g, x, gamma, mean, v, y, 1e-5, 7, lab->out);
+	struct tensor *mask = of_relu == 4 ? X : of_relu == 1 ? lab_input(lab, SHAPE(c->c)) : NULL;
+	op_batch_norm_grad(T, g, x, gamma, mean, v, mask, 1e-5, of_relu == 4 ? 15 : 7, lab->out);
 }
 RUN(batch_norm_grad)
 {
-	norm_grad(lab, c, false);
+	norm_grad(lab, c, 0);
 }
 RUN(batch_norm_grad_relu)
 {
-	norm_grad(lab, c, true);
+	norm_grad(lab, c, 1);
+}
+RUN(batch_norm_grad_joined)
+{
+	norm_grad(lab, c, 4);
 }
 RUN(channel_affine)
 {
 	struct tensor *x = X, *a = lab_input(lab, SHAPE(c->c)), *b = lab_input(lab, SHAPE(c->c));
-	lab->out[0] = op_channel_affine(T, x, a, b, false);
-	lab->out[1] = op_channel_affine(T, x, a, b, true);
+	struct tensor *r = X;
+	lab->out[0] = op_channel_affine(T, x, a, b, NULL, false);
+	lab->out[1] = op_channel_affine(T, x, a, b, NULL, true);
+	lab->out[2] = op_channel_affine(T, x, a, b, r, false);
+	lab->out[3] = op_channel_affine(T, x, a, b, r, true);
 }
 
 RUN(relu)
@@ -294,8 +310,11 @@ static const struct op_row {
         {"conv_grad_weight", run_conv_grad_weight, OP_conv_grad_weight, 6e-6, false},
         {"batch_norm", run_batch_norm, OP_batch_norm, 2e-6, true},
         {"batch_norm_relu", run_batch_norm_relu, OP_batch_norm, 2e-6, true},
+        {"batch_norm_added", run_batch_norm_added, OP_batch_norm, 2e-6, true},
+        {"batch_norm_joined", run_batch_norm_joined, OP_batch_norm, 2e-6, true},
         {"batch_norm_grad", run_batch_norm_grad, OP_batch_norm_grad, 5e-6, true},
         {"batch_norm_grad_relu", run_batch_norm_grad_relu, OP_batch_norm_grad, 5e-6, true},
+        {"batch_norm_grad_joined", run_batch_norm_grad_joined, OP_batch_norm_grad, 5e-6, true},
         {"channel_affine", run_channel_affine, OP_channel_affine, 2e-7, true},
         {"relu", run_relu, OP_relu, 0, true},
         {"relu_grad", run_relu_grad, OP_relu_grad, 0, true},

@@ -15,15 +15,22 @@ static T *channel_mean(struct tape *t, T *x)
 	return op_scale(t, sum, 1.0 / (double)(s.d[0] * s.d[2] * s.d[3]));
 }
 
-static T *plain_batch_norm(struct tape *t, T *x, T *gamma, T *beta, double eps, bool relu)
+/* The residual's sum, if there is one, and ReLU. */
+static T *plain_join(struct tape *t, T *y, T *residual, bool relu)
+{
+	y = residual ? op_add(t, y, residual) : y;
+	return relu ? op_relu(t, y) : y;
+}
+
+static T *plain_batch_norm(struct tape *t, T *x, T *gamma, T *beta, T *residual, double eps,
+                           bool relu)
 {
 	T *centred = op_sub(t, x, channel_mean(t, x));
 	T *variance = channel_mean(t, op_mul(t, centred, centred));
 	T *r = op_recip(t, op_sqrt(t, op_shift(t, variance, eps)));
 	T *y = op_mul(t, centred, op_mul(t, r, channels(t, gamma)));
 
-	y = op_add(t, y, channels(t, beta));
-	return relu ? op_relu(t, y) : y;
+	return plain_join(t, op_add(t, y, channels(t, beta)), residual, relu);
 }
 
 static T *plain_softmax(struct tape *t, T *x)
@@ -44,11 +51,24 @@ static T *plain_cross_entropy(struct tape *t, T *z, T *label)
 	return op_reshape(t, loss, SHAPE(z->shape.d[0]));
 }
 
-static T *plain_affine(struct tape *t, T *x, T *a, T *b, bool relu)
+static T *plain_affine(struct tape *t, T *x, T *a, T *b, T *residual, bool relu)
 {
 	T *y = op_add(t, op_mul(t, x, channels(t, a)), channels(t, b));
 
-	return relu ? op_relu(t, y) : y;
+	return plain_join(t, y, residual, relu);
+}
+
+/* Batch norm with a residual (may be null) and ReLU, fused or not; the same of the affine map. */
+static T *norm(struct tape *t, bool fused, T *x, T **p, T *residual)
+{
+	return fused ? op_batch_norm(t, x, p[0], p[1], residual, 0.01, true, NULL, NULL)
+	             : plain_batch_norm(t, x, p[0], p[1], residual, 0.01, true);
+}
+
+static T *affine(struct tape *t, bool fused, T *x, T **p, T *residual, bool relu)
+{
+	return fused ? op_channel_affine(t, x, p[0], p[1], residual, relu)
+	             : plain_affine(t, x, p[0], p[1], residual, relu);
 }
 
 /* ---- a small residual network, of fused ops or of plain ones ---- */
@@ -74,11 +94,10 @@ static T *network_loss(struct tape *t, enum dtype type, T **p, bool fused)
 	T *label = tape_adopt(t, tensor_from(I32, SHAPE(6), (int32_t[]){0, 3, 1, 4, 4, 2}));
 
 	x = op_conv(t, x, p[0], 2, 1, 1);
-	y = fused ? op_batch_norm(t, x, p[1], p[2], 0.01, true, NULL, NULL)
-	          : plain_batch_norm(t, x, p[1], p[2], 0.01, true);
-	z = op_conv(t, y, p[3], 1, 1, 1);
-	z = fused ? op_channel_affine(t, z, p[4], p[5], true)
-	          : plain_affine(t, z, p[4], p[5], true);
+	y = norm(t, fused, x, p + 1, NULL);
+	z = norm(t, fused, op_conv(t, y, p[3], 1, 1, 1), p + 4, y);
+	y = affine(t, fused, op_conv(t, z, p[3], 1, 1, 1), p + 1, NULL, true);
+	z = affine(t, fused, y, p + 4, z, false);
 	z = fused ? op_add_relu(t, y, z) : op_relu(t, op_add(t, y, z));
 	z = op_matmul(t, op_mean_pool(t, z), p[6], false, false);
 	return op_mean(t, fused ? op_cross_entropy(t, z, label) : plain_cross_entropy(t, z, label));
@@ -300,7 +319,7 @@ static void rewind_keeps_one_output_of_several(void **state)
 	tape_init(&t, &backend_ref);
 	T *x = random_leaf(&t, F64, SHAPE(4, 2, 3, 3), 1), *g = random_leaf(&t, F64, SHAPE(2), 2);
 	int mark = tape_mark(&t);
-	op_batch_norm(&t, x, g, g, 0.1, false, &mean, NULL);
+	op_batch_norm(&t, x, g, g, NULL, 0.1, false, &mean, NULL);
 	double want = tensor_at(mean, 1);
 	tape_rewind(&t, mark, &mean, 1);
 	assert_true(tensor_at(mean, 1) == want);

@@ -146,7 +146,7 @@ static struct tensor *shortcut_forward(const struct block *k, struct forward *f,
 {
 	if (k->projected) {
 		x = conv_forward(&k->shortcut_conv, f, x);
-		return batch_norm_forward(&k->shortcut_norm, f, x, false);
+		return batch_norm_forward(&k->shortcut_norm, f, x, NULL, false);
 	}
 	if (k->stride != 1 || k->in != k->out)
 		return shortcut_pad(k, f->tape, x);
@@ -156,18 +156,20 @@ static struct tensor *shortcut_forward(const struct block *k, struct forward *f,
 static struct tensor *block_forward(const struct block *k, struct forward *f, struct tensor *x)
 {
 	struct tensor *y = x;
+	int last = k->convs - 1;
 
-	for (int i = 0; i < k->convs; i++) {
+	for (int i = 0; i < last; i++) {
 		y = conv_forward(&k->conv[i], f, y);
-		y = batch_norm_forward(&k->norm[i], f, y, i < k->convs - 1);
+		y = batch_norm_forward(&k->norm[i], f, y, NULL, true);
 	}
-	return op_add_relu(f->tape, y, shortcut_forward(k, f, x));
+	y = conv_forward(&k->conv[last], f, y);
+	return batch_norm_forward(&k->norm[last], f, y, shortcut_forward(k, f, x), true);
 }
 
 static struct tensor *stem_forward(const struct resnet *r, struct forward *f, struct tensor *x)
 {
 	x = conv_forward(&r->conv1, f, x);
-	x = batch_norm_forward(&r->norm1, f, x, true);
+	x = batch_norm_forward(&r->norm1, f, x, NULL, true);
 	return r->stem == STEM_LARGE ? op_max_pool(f->tape, x, 3, 2, 1) : x;
 }
 

@@ -69,18 +69,18 @@ static void statistics_collect(const struct batch_norm *n, struct forward *f, st
 }
 
 static struct tensor *norm_by_batch(const struct batch_norm *n, struct forward *f, struct tensor *x,
-                                    bool relu)
+                                    struct tensor *residual, bool relu)
 {
 	struct tensor *mean, *variance; // (C)
-	struct tensor *y = op_batch_norm(f->tape, x, f->used[n->scale], f->used[n->shift], n->eps,
-	                                 relu, &mean, &variance);
+	struct tensor *y = op_batch_norm(f->tape, x, f->used[n->scale], f->used[n->shift], residual,
+	                                 n->eps, relu, &mean, &variance);
 
 	statistics_collect(n, f, mean, variance, x->shape.d[0] * x->shape.d[2] * x->shape.d[3]);
 	return y;
 }
 
 static struct tensor *norm_by_running(const struct batch_norm *n, struct forward *f,
-                                      struct tensor *x, bool relu)
+                                      struct tensor *x, struct tensor *residual, bool relu)
 {
 	struct tape *t = f->tape;
 	struct tensor *mean = tape_leaf(t, f->buffers->item[n->mean].value);
@@ -89,14 +89,14 @@ static struct tensor *norm_by_running(const struct batch_norm *n, struct forward
 	struct tensor *a = op_mul(t, f->used[n->scale], op_recip(t, deviation));
 	struct tensor *b = op_sub(t, f->used[n->shift], op_mul(t, mean, a));
 
-	return op_channel_affine(t, x, a, b, relu);
+	return op_channel_affine(t, x, a, b, residual, relu);
 }
 
 struct tensor *batch_norm_forward(const struct batch_norm *n, struct forward *f, struct tensor *x,
-                                  bool relu)
+                                  struct tensor *residual, bool relu)
 {
-	return f->mode == FORWARD_TRAINING ? norm_by_batch(n, f, x, relu)
-	                                   : norm_by_running(n, f, x, relu);
+	return f->mode == FORWARD_TRAINING ? norm_by_batch(n, f, x, residual, relu)
+	                                   : norm_by_running(n, f, x, residual, relu);
 }
 
 struct tensor *linear_forward(const struct linear *l, struct forward *f, struct tensor *x)

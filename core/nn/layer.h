@@ -36,9 +36,9 @@ struct tensor *conv_forward(const struct conv *c, struct forward *f, struct tens
 
 /* Training: by the batch's statistics, collected into f->statistics.  Evaluation: as a x + b with
  * a = gamma / sqrt(running variance + eps), b = beta - a running mean; gradients reach gamma and
- * beta.  Then max(0, y) when relu. */
+ * beta.  Plus the residual, if there is one (null: none), then max(0, y) when relu. */
 struct tensor *batch_norm_forward(const struct batch_norm *n, struct forward *f, struct tensor *x,
-                                  bool relu);
+                                  struct tensor *residual, bool relu);
 
 /* x (N, I) -> x W' + bias (N, O). */
 struct tensor *linear_forward(const struct linear *l, struct forward *f, struct tensor *x);

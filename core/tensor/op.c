@@ -302,17 +302,18 @@ static void check_channels(const struct tensor *x, const struct tensor *c)
 }
 
 struct tensor *op_batch_norm(struct tape *t, struct tensor *x, struct tensor *gamma,
-                             struct tensor *beta, double eps, bool relu, struct tensor **mean,
-                             struct tensor **variance)
+                             struct tensor *beta, struct tensor *residual, double eps, bool relu,
+                             struct tensor **mean, struct tensor **variance)
 {
-	struct tensor *in[] = {x, gamma, beta};
+	struct tensor *in[] = {x, gamma, beta, residual};
 	struct shape out[] = {x->shape, gamma->shape, gamma->shape};
 	enum dtype type[] = {x->type, x->type, x->type};
 	struct attr attr = {.alpha = eps, .flag = {relu}};
 
 	check_channels(x, gamma);
 	check_channels(x, beta);
-	struct node *n = tape_emit(t, OP_batch_norm, in, 3, out, type, 3, 7, &attr);
+	assert(!residual || shape_equal(residual->shape, x->shape));
+	struct node *n = tape_emit(t, OP_batch_norm, in, residual ? 4 : 3, out, type, 3, 7, &attr);
 	if (mean)
 		*mean = n->out[1];
 	if (variance)
@@ -321,33 +322,36 @@ struct tensor *op_batch_norm(struct tape *t, struct tensor *x, struct tensor *ga
 }
 
 void op_batch_norm_grad(struct tape *t, struct tensor *g, struct tensor *x, struct tensor *gamma,
-                        struct tensor *mean, struct tensor *variance, struct tensor *y, double eps,
-                        unsigned wanted, struct tensor *d[3])
+                        struct tensor *mean, struct tensor *variance, struct tensor *of_relu,
+                        double eps, unsigned wanted, struct tensor *d[4])
 {
-	struct tensor *in[] = {g, x, gamma, mean, variance, y};
-	struct shape out[] = {x->shape, gamma->shape, gamma->shape};
-	enum dtype type[] = {x->type, x->type, x->type};
-	struct attr attr = {.alpha = eps, .flag = {y != NULL}};
+	struct tensor *in[] = {g, x, gamma, mean, variance, of_relu};
+	struct shape out[] = {x->shape, gamma->shape, gamma->shape, x->shape};
+	enum dtype type[] = {x->type, x->type, x->type, x->type};
+	struct attr attr = {.alpha = eps};
 
-	assert(shape_equal(g->shape, x->shape) && (!y || shape_equal(y->shape, x->shape)));
+	assert(shape_equal(g->shape, x->shape) && (of_relu || !(wanted >> 3 & 1)));
+	assert(!of_relu || shape_equal(of_relu->shape, x->shape) ||
+	       shape_equal(of_relu->shape, gamma->shape));
 	check_channels(x, gamma);
 	check_channels(x, mean);
 	check_channels(x, variance);
 	struct node *n =
-	        tape_emit(t, OP_batch_norm_grad, in, y ? 6 : 5, out, type, 3, wanted, &attr);
-	for (int i = 0; i < 3; i++)
+	        tape_emit(t, OP_batch_norm_grad, in, of_relu ? 6 : 5, out, type, 4, wanted, &attr);
+	for (int i = 0; i < 4; i++)
 		d[i] = n->out[i];
 }
 
 struct tensor *op_channel_affine(struct tape *t, struct tensor *x, struct tensor *a,
-                                 struct tensor *b, bool relu)
+                                 struct tensor *b, struct tensor *residual, bool relu)
 {
 	struct attr attr = {.flag = {relu}};
+	struct tensor *in[] = {x, a, b, residual};
 
 	check_channels(x, a);
 	check_channels(x, b);
-	return emit(t, OP_channel_affine, (struct tensor *[]){x, a, b}, 3, x->type, x->shape,
-	            &attr);
+	assert(!residual || shape_equal(residual->shape, x->shape));
+	return emit(t, OP_channel_affine, in, residual ? 4 : 3, x->type, x->shape, &attr);
 }
 
 /* ---- classification ---- */

@@ -54,20 +54,23 @@ struct tensor *op_mean_unpool(struct tape *t, struct tensor *x, int64_t height, 
 struct tensor *op_max_pool(struct tape *t, struct tensor *x, int window, int stride, int pad);
 
 /* y = gamma (x - mean) / sqrt(variance + eps) + beta with the batch's statistics over all
- * dimensions but 1, then max(0, ·) when `relu`.  mean and variance (biased) may be null when not
- * wanted. */
+ * dimensions but 1, plus `residual` of x's shape (null: none), then max(0, ·) when `relu`.  mean
+ * and variance (biased) may be null when not wanted. */
 struct tensor *op_batch_norm(struct tape *t, struct tensor *x, struct tensor *gamma,
-                             struct tensor *beta, double eps, bool relu, struct tensor **mean,
-                             struct tensor **variance);
-/* d[] = dx, dgamma, dbeta of the above for the adjoint g of y; null where not wanted (a bit each).
- * `y` null: no ReLU; else g counts only where y > 0.  mean and variance must be batch_norm's of
- * this x: they are functions of x to every gradient, and the derivative through them is x's. */
+                             struct tensor *beta, struct tensor *residual, double eps, bool relu,
+                             struct tensor **mean, struct tensor **variance);
+/* d[] = dx, dgamma, dbeta and the residual's dr of the above for the adjoint g of y; null where not
+ * wanted (a bit each).  `of_relu` null: no ReLU, and dr, which is g, is not wanted; else g counts
+ * only where y > 0: it is beta (C), from which and x the sign of y follows, or y itself where there
+ * was a residual.  mean and variance must be batch_norm's of this x: they are functions of x to
+ * every gradient, and the derivative through them is x's. */
 void op_batch_norm_grad(struct tape *t, struct tensor *g, struct tensor *x, struct tensor *gamma,
-                        struct tensor *mean, struct tensor *variance, struct tensor *y, double eps,
-                        unsigned wanted, struct tensor *d[3]);
-/* y = a x + b per channel (dimension 1), then max(0, ·) when `relu`. */
+                        struct tensor *mean, struct tensor *variance, struct tensor *of_relu,
+                        double eps, unsigned wanted, struct tensor *d[4]);
+/* y = a x + b per channel (dimension 1), plus `residual` of x's shape (null: none), then max(0, ·)
+ * when `relu`. */
 struct tensor *op_channel_affine(struct tape *t, struct tensor *x, struct tensor *a,
-                                 struct tensor *b, bool relu);
+                                 struct tensor *b, struct tensor *residual, bool relu);
 
 /* classification; softmax over the last dimension */
 struct tensor *op_softmax(struct tape *t, struct tensor *x);

@@ -55,12 +55,23 @@ static void NAME(channel_moments)(struct layout l, int64_t c, const REAL *x, dou
 	*variance = squares / m;
 }
 
-/* y = slope (x - mean) + shift, then ReLU */
-WIDE static void NAME(normalise_row)(int64_t n, const REAL *restrict x, REAL *restrict y, REAL mean,
-                                     REAL slope, REAL shift, bool relu)
+/* What a channel is normalised with: y = slope (x - mean) + shift */
+struct NAME(line) {
+	REAL mean, slope, shift;
+};
+
+/* Statistics count as they are stored, so that forward and backward use the same. */
+static double NAME(slope_of)(const REAL *gamma, REAL variance, double eps)
+{
+	return (double)*gamma / sqrt((double)variance + eps);
+}
+
+/* y = slope (x - mean) + shift (+ r), then ReLU */
+WIDE static void NAME(normalise_row)(int64_t n, const REAL *restrict x, const REAL *restrict r,
+                                     REAL *restrict y, const struct NAME(line) * k, bool relu)
 {
 	for (int64_t i = 0; i < n; i++) {
-		REAL value = slope * (x[i] - mean) + shift;
+		REAL value = k->slope * (x[i] - k->mean) + k->shift + (r ? r[i] : 0);
 		y[i] = relu && value < 0 ? 0 : value;
 	}
 }
@@ -70,6 +81,7 @@ static void NAME(batch_norm)(struct node *n)
 	struct layout l = layout_of(n->in[0]->shape);
 	const REAL *x = tensor_plain(n->in[0]);
 	const REAL *gamma = tensor_plain(n->in[1]), *beta = tensor_plain(n->in[2]);
+	const REAL *r = n->in_count == 4 ? tensor_plain(n->in[3]) : NULL;
 	REAL *y = n->out[0] ? tensor_new_plain(n->out[0]) : NULL;
 	REAL *means = n->out[1] ? tensor_new_plain(n->out[1]) : NULL;
 	REAL *variances = n->out[2] ? tensor_new_plain(n->out[2]) : NULL;
@@ -77,11 +89,12 @@ static void NAME(batch_norm)(struct node *n)
 	for (int64_t c = 0; c < l.channels; c++) {
 		double mean, variance;
 		NAME(channel_moments)(l, c, x, &mean, &variance);
-		double slope = (double)gamma[c] / sqrt(variance + n->attr.alpha);
+		double slope = NAME(slope_of)(gamma + c, (REAL)variance, n->attr.alpha);
+		struct NAME(line) k = {(REAL)mean, (REAL)slope, beta[c]};
 		if (y)
 			EACH_ROW (l, c, row)
-				NORMALISE_ROW(l.pixels, x + row, y + row, (REAL)mean, (REAL)slope,
-				              beta[c], n->attr.flag[0]);
+				NORMALISE_ROW(l.pixels, x + row, r ? r + row : NULL, y + row, &k,
+				              n->attr.flag[0]);
 		if (means)
 			means[c] = (REAL)mean;
 		if (variances)
@@ -89,30 +102,50 @@ static void NAME(batch_norm)(struct node *n)
 	}
 }
 
-/* Sums of g and of g x^ over a channel; g counts where y > 0, if there is a y. */
-static void NAME(channel_sums)(struct layout l, int64_t c, const REAL *g, const REAL *x,
-                               const REAL *y, double mean, double r, double *sum_g, double *sum_gx)
+/* One channel of the gradient. */
+struct NAME(backward) {
+	const REAL *g, *x, *y; /* y null: no ReLU, or `relu`: y is made again from x */
+	struct NAME(line) k;
+	bool relu;
+	double r, mean_g, mean_gx;
+};
+
+/* g where y > 0 */
+static REAL NAME(masked)(const struct NAME(backward) * b, int64_t i)
 {
-	*sum_g = *sum_gx = 0;
-	EACH_ROW (l, c, row)
-		for (int64_t i = row; i < row + l.pixels; i++) {
-			double value = y && !(y[i] > 0) ? 0 : (double)g[i];
-			*sum_g += value;
-			*sum_gx += value * ((double)x[i] - mean) * r;
-		}
+	REAL y = b->y ? b->y[i] : b->k.slope * (b->x[i] - b->k.mean) + b->k.shift;
+
+	return (b->y || b->relu) && !(y > 0) ? 0 : b->g[i];
 }
 
-/* dx = slope (g - mean_g - x^ mean_gx) */
-static void NAME(channel_dx)(struct layout l, int64_t c, const REAL *g, const REAL *x,
-                             const REAL *y, REAL *dx, const double k[5])
+/* Means of g and of g x^ over a channel. */
+static void NAME(channel_means)(struct layout l, int64_t c, struct NAME(backward) * b)
 {
-	double mean = k[0], r = k[1], slope = k[2], mean_g = k[3], mean_gx = k[4];
+	double m = (double)(l.images * l.pixels), sum_g = 0, sum_gx = 0;
 
 	EACH_ROW (l, c, row)
 		for (int64_t i = row; i < row + l.pixels; i++) {
-			double value = y && !(y[i] > 0) ? 0 : (double)g[i];
-			double x_hat = ((double)x[i] - mean) * r;
-			dx[i] = (REAL)(slope * (value - mean_g - x_hat * mean_gx));
+			double value = (double)NAME(masked)(b, i);
+			sum_g += value;
+			sum_gx += value * ((double)b->x[i] - (double)b->k.mean) * b->r;
+		}
+	b->mean_g = sum_g / m;
+	b->mean_gx = sum_gx / m;
+}
+
+/* dx = slope (g - mean_g - x^ mean_gx), dr = g */
+static void NAME(channel_dx)(struct layout l, int64_t c, const struct NAME(backward) * b, REAL *dx,
+                             REAL *dr)
+{
+	EACH_ROW (l, c, row)
+		for (int64_t i = row; i < row + l.pixels; i++) {
+			REAL g = NAME(masked)(b, i);
+			double x_hat = ((double)b->x[i] - (double)b->k.mean) * b->r;
+			double centred = (double)g - b->mean_g - x_hat * b->mean_gx;
+			if (dx)
+				dx[i] = (REAL)((double)b->k.slope * centred);
+			if (dr)
+				dr[i] = g;
 		}
 }
 
@@ -120,24 +153,29 @@ static void NAME(batch_norm_grad)(struct node *n)
 {
 	struct layout l = layout_of(n->in[1]->shape);
 	double m = (double)(l.images * l.pixels);
-	const REAL *g = tensor_plain(n->in[0]), *x = tensor_plain(n->in[1]);
 	const REAL *gamma = tensor_plain(n->in[2]), *mean = tensor_plain(n->in[3]);
-	const REAL *variance = tensor_plain(n->in[4]);
-	const REAL *y = n->in_count == 6 ? tensor_plain(n->in[5]) : NULL;
-	REAL *dx = n->out[0] ? tensor_new_plain(n->out[0]) : NULL;
-	REAL *dgamma = n->out[1] ? tensor_new_plain(n->out[1]) : NULL;
-	REAL *dbeta = n->out[2] ? tensor_new_plain(n->out[2]) : NULL;
+	const REAL *variance = tensor_plain(n->in[4]), *beta = NULL;
+	struct NAME(backward) b = {.g = tensor_plain(n->in[0]), .x = tensor_plain(n->in[1])};
+	REAL *d[4];
 
+	b.relu = n->in_count == 6;
+	if (b.relu && n->in[5]->shape.n == 1)
+		beta = tensor_plain(n->in[5]);
+	else if (b.relu)
+		b.y = tensor_plain(n->in[5]);
+	for (int i = 0; i < 4; i++)
+		d[i] = n->out[i] ? tensor_new_plain(n->out[i]) : NULL;
 	for (int64_t c = 0; c < l.channels; c++) {
-		double r = 1 / sqrt((double)variance[c] + n->attr.alpha), sum_g, sum_gx;
-		NAME(channel_sums)(l, c, g, x, y, (double)mean[c], r, &sum_g, &sum_gx);
-		double k[] = {(double)mean[c], r, (double)gamma[c] * r, sum_g / m, sum_gx / m};
-		if (dx)
-			NAME(channel_dx)(l, c, g, x, y, dx, k);
-		if (dgamma)
-			dgamma[c] = (REAL)sum_gx;
-		if (dbeta)
-			dbeta[c] = (REAL)sum_g;
+		double slope = NAME(slope_of)(gamma + c, variance[c], n->attr.alpha);
+		b.k = (struct NAME(line)){mean[c], (REAL)slope, beta ? beta[c] : 0};
+		b.r = 1 / sqrt((double)variance[c] + n->attr.alpha);
+		NAME(channel_means)(l, c, &b);
+		if (d[0] || d[3])
+			NAME(channel_dx)(l, c, &b, d[0], d[3]);
+		if (d[1])
+			d[1][c] = (REAL)(b.mean_gx * m);
+		if (d[2])
+			d[2][c] = (REAL)(b.mean_g * m);
 	}
 }
 
@@ -146,11 +184,14 @@ static void NAME(channel_affine)(struct node *n)
 	struct layout l = layout_of(n->in[0]->shape);
 	const REAL *x = tensor_plain(n->in[0]);
 	const REAL *a = tensor_plain(n->in[1]), *b = tensor_plain(n->in[2]);
+	const REAL *r = n->in_count == 4 ? tensor_plain(n->in[3]) : NULL;
 	REAL *y = tensor_new_plain(n->out[0]);
 
-	for (int64_t i = 0; i < l.images * l.channels; i++)
-		NORMALISE_ROW(l.pixels, x + i * l.pixels, y + i * l.pixels, 0, a[i % l.channels],
-		              b[i % l.channels], n->attr.flag[0]);
+	for (int64_t i = 0; i < l.images * l.channels; i++) {
+		struct NAME(line) k = {0, a[i % l.channels], b[i % l.channels]};
+		NORMALISE_ROW(l.pixels, x + i * l.pixels, r ? r + i * l.pixels : NULL,
+		              y + i * l.pixels, &k, n->attr.flag[0]);
+	}
 }
 #undef EACH_ROW
 #undef NORMALISE_ROW

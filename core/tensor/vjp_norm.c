@@ -59,12 +59,17 @@ static struct tensor *statistics_grad(struct tape *t, struct node *n, struct ten
 void vjp_batch_norm(struct tape *t, struct node *n, struct tensor *const g[OP_OUTPUTS],
                     const bool wanted[OP_INPUTS], struct tensor *d[OP_INPUTS])
 {
-	struct tensor *y = n->attr.flag[0] ? n->out[0] : NULL;
+	bool joined = n->in_count == 4, relu = n->attr.flag[0];
+	struct tensor *of_relu = !relu ? NULL : joined ? n->out[0] : n->in[2];
 	unsigned mask = wanted[0] | wanted[1] << 1 | wanted[2] << 2;
 
+	if (relu && joined)
+		mask |= wanted[3] << 3;
 	if (g[0])
-		op_batch_norm_grad(t, g[0], n->in[0], n->in[1], n->out[1], n->out[2], y,
+		op_batch_norm_grad(t, g[0], n->in[0], n->in[1], n->out[1], n->out[2], of_relu,
 		                   n->attr.alpha, mask, d);
+	if (joined && !relu)
+		d[3] = g[0];
 	if ((g[1] || g[2]) && wanted[0]) {
 		struct tensor *dx = statistics_grad(t, n, g);
 		d[0] = d[0] ? op_add(t, d[0], dx) : dx;
@@ -75,16 +80,25 @@ void vjp_batch_norm(struct tape *t, struct node *n, struct tensor *const g[OP_OU
 struct second {
 	struct tensor *g, *x, *gamma, *mean, *variance; /* g after ReLU's mask */
 	struct tensor *r, *x_hat;                       /* (C), like x */
-	struct tensor *a, *b, *c;                       /* adjoints; null: zero */
-	struct tensor *pa[3];                           /* gamma r P(a), sum a x^, sum a */
+	struct tensor *y;                               /* null: no ReLU */
+	struct tensor *a, *b, *c, *e;                   /* adjoints; null: zero */
+	struct tensor *pa[4];                           /* gamma r P(a), sum a x^, sum a */
 	struct tensor *sum_gx, *sum_g;
 	double eps, m;
 };
 
+/* y, whose sign is ReLU's mask: what the gradient had instead may be beta. */
+static struct tensor *output_of(struct tape *t, struct node *n)
+{
+	struct tensor *of_relu = n->in_count == 6 ? n->in[5] : NULL;
+
+	if (!of_relu || of_relu->shape.n > 1)
+		return of_relu;
+	return op_batch_norm(t, n->in[1], n->in[2], of_relu, NULL, n->attr.alpha, true, NULL, NULL);
+}
+
 static void second_init(struct second *s, struct tape *t, struct node *n, struct tensor *const g[])
 {
-	struct tensor *y = n->in_count == 6 ? n->in[5] : NULL;
-
 	*s = (struct second){.x = n->in[1],
 	                     .gamma = n->in[2],
 	                     .mean = n->in[3],
@@ -92,12 +106,14 @@ static void second_init(struct second *s, struct tape *t, struct node *n, struct
 	                     .a = g[0],
 	                     .b = g[1],
 	                     .c = g[2],
+	                     .e = g[3],
+	                     .y = output_of(t, n),
 	                     .eps = n->attr.alpha};
 	s->m = (double)(shape_count(s->x->shape) / s->x->shape.d[1]);
-	s->g = y ? op_relu_grad(t, n->in[0], y) : n->in[0];
+	s->g = s->y ? op_relu_grad(t, n->in[0], s->y) : n->in[0];
 	s->r = op_recip(t, op_sqrt(t, op_shift(t, s->variance, s->eps)));
 	struct tensor *shift = op_scale(t, op_mul(t, s->mean, s->r), -1);
-	s->x_hat = op_channel_affine(t, s->x, s->r, shift, false);
+	s->x_hat = op_channel_affine(t, s->x, s->r, shift, NULL, false);
 	if (!s->a)
 		return;
 	op_batch_norm_grad(t, s->a, s->x, s->gamma, s->mean, s->variance, NULL, s->eps, 7, s->pa);
@@ -115,7 +131,9 @@ static struct tensor *second_g(struct second *s, struct tape *t)
 		dg = op_add(t, dg, per_channel(t, s->c, s->x));
 	else if (s->c)
 		dg = op_expand(t, per_channel(t, s->c, s->x), s->x->shape);
-	return dg;
+	if (s->e)
+		dg = add_to(t, dg, s->e);
+	return s->y ? op_relu_grad(t, dg, s->y) : dg;
 }
 
 /* q = <a, g> - (sum a sum g + sum a x^ sum g x^) / m, per channel */
@@ -143,7 +161,7 @@ static struct tensor *second_h(struct second *s, struct tape *t)
 
 static struct tensor *second_x(struct second *s, struct tape *t, struct tensor *q)
 {
-	struct tensor *d[3], *one = op_fill(t, s->gamma->type, s->gamma->shape, 1);
+	struct tensor *d[4], *one = op_fill(t, s->gamma->type, s->gamma->shape, 1);
 
 	if (!s->a && !s->b)
 		return NULL;
@@ -158,14 +176,12 @@ static struct tensor *second_x(struct second *s, struct tape *t, struct tensor *
 void vjp_batch_norm_grad(struct tape *t, struct node *n, struct tensor *const g[OP_OUTPUTS],
                          const bool wanted[OP_INPUTS], struct tensor *d[OP_INPUTS])
 {
-	struct tensor *y = n->in_count == 6 ? n->in[5] : NULL, *q = NULL;
+	struct tensor *q = NULL;
 	struct second s;
 
 	second_init(&s, t, n, g);
-	if (wanted[0]) {
+	if (wanted[0])
 		d[0] = second_g(&s, t);
-		d[0] = y ? op_relu_grad(t, d[0], y) : d[0];
-	}
 	if (s.a && (wanted[1] || wanted[2]))
 		q = second_q(&s, t);
 	if (wanted[1])
@@ -186,4 +202,5 @@ void vjp_channel_affine(struct tape *t, struct node *n, struct tensor *const g[O
 		d[1] = channel_sum(t, op_mul(t, masked, x));
 	if (wanted[2])
 		d[2] = channel_sum(t, masked);
+	d[3] = masked;
 }

@@ -88,11 +88,11 @@ RUN(conv_grad_weight)
 }
 RUN(batch_norm)
 {
-	op_batch_norm(&l->tape, l->x, l->gamma, l->gamma, 1e-5, true, NULL, NULL);
+	op_batch_norm(&l->tape, l->x, l->gamma, l->gamma, NULL, 1e-5, true, NULL, NULL);
 }
 RUN(batch_norm_grad)
 {
-	struct tensor *d[3];
+	struct tensor *d[4];
 	op_batch_norm_grad(&l->tape, l->other, l->x, l->gamma, l->gamma, l->variance, l->other,
 	                   1e-5, 7, d);
 }

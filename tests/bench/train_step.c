@@ -1,9 +1,9 @@
 /* Images/s of one training step (forward, backward, SGD): the twin of train_step.py.
  *
  * usage: train_step [model] [threads] [seconds] [batch] [profile] [regularized]
- * Prints one line: model, threads, median images/s, peak resident MB.  `regularized` adds a line for
- * steps with the Fisher trace in the loss, taken in turns with plain ones, and the ratio of their
- * processor times; `profile` adds time by op, of the regularized step if there is one. */
+ * Prints one line: model, threads, median images/s, peak resident MB.  `regularized` adds a line
+ * for steps with the Fisher trace in the loss, taken in turns with plain ones, and the ratio of
+ * their processor times; `profile` adds time by op, of the regularized step if there is one. */
 #include "core/base/random.h"
 #include "core/base/text.h"
 #include "core/fisher/regularizer.h"
