@@ -3,7 +3,7 @@ BUILD   ?= build
 CC      ?= cc
 include packages.mk
 
-PKGS    := libzmq sqlite3 libcjson libcurl libmicrohttpd libarchive libjpeg libpng libcrypto mpich
+PKGS    := libzmq sqlite3 libcjson libcurl libmicrohttpd libarchive libjpeg libpng libcrypto mpich cbc
 CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 WARN    := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wno-unused-parameter
 OPT     := -O2 -g
@@ -62,8 +62,9 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.c.o $(call lib,coordinator) $(call lib,worker
 # ---- the two commands ----
 .PHONY: quickstart check check-all bench
 CHECK   := tidy $(filter-out sim golden trained,$(TESTS)) golden sim $(patsubst tests/%.sh,%,$(wildcard tests/*.sh))
-SANITIZED := accuracy agent base batch bits cache checkpoint coordinator critical data fetch fisher image kernels \
-	kill lsq objective optimizer parallel quant safetensors scale source spec store tape transfer verbs wire
+SANITIZED := accuracy agent allocation base batch bits cache checkpoint coordinator critical \
+	data fetch fisher image kernels kill lsq objective optimizer parallel quant safetensors scale \
+	source spec store tape transfer verbs wire
 LONG    := $(patsubst tests/long/%.sh,long/%,$(wildcard tests/long/*.sh))
 
 quickstart:

@@ -29,7 +29,9 @@ struct golden {
 struct golden_kind {
 	const char *name;
 	int (*run)(struct golden *g, struct error *e);
+	bool json_only; /* there is no tensors.safetensors: g->tensors is null */
 };
+int bit_allocation_run(struct golden *g, struct error *e);
 int classifier_run(struct golden *g, struct error *e);
 int optimizer_run(struct golden *g, struct error *e);
 
@@ -49,6 +51,11 @@ void golden_check(struct golden *g, const char *family, const char *member, cons
                   int64_t count);
 void golden_check_tensor(struct golden *g, const char *family, const char *member,
                          struct tensor *got);
+
+/* Compares with a number that the manifest itself gives: |got - expect| / max(|expect|, least),
+ * held to the manifest's tolerance in either precision. */
+void golden_check_number(struct golden *g, const char *family, const char *member, double got,
+                         double expect, double least);
 
 /* The named stream of goldens/README.md: FNV-1a of "<seed>:<name>", then SplitMix64. */
 struct stream {
