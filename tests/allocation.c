@@ -254,6 +254,26 @@ static void large_problems_have_the_omega_of_the_table(void **state)
 		}
 }
 
+/* Choices that no good answer makes hide all others from CBC's tolerances. */
+static void huge_omegas_do_not_hide_the_others(void **state)
+{
+	static const struct kind k = {100, 6, 1, 1 << 30, 1 << 30, FALLING};
+
+	for (int seed = 0; seed < 3; seed++) {
+		struct allocation a;
+		struct error e = {{0}};
+
+		draw(&k, seed);
+		for (int i = 0; i < 100; i += 4)
+			for (int c = 0; c < 3; c++)
+				made.candidate[i][c].omega = ldexp(1, 40 + i) * (5 - c);
+		if (allocation_solve(&a, &made.problem, &e))
+			fail_msg("seed %d: %s", seed, e.text);
+		assert_true(a.bound == a.omega);
+		allocation_release(&a);
+	}
+}
+
 static void with_two_budgets_large_problems_are_proved_too(void **state)
 {
 	static const struct kind k = {100, 6, 2, 1 << 30, 1000, FALLING};
@@ -444,6 +464,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(the_answer_is_the_best_of_all),
 	        cmocka_unit_test(large_problems_have_the_omega_of_the_table),
+	        cmocka_unit_test(huge_omegas_do_not_hide_the_others),
 	        cmocka_unit_test(with_two_budgets_large_problems_are_proved_too),
 	        cmocka_unit_test(scale_does_not_matter),
 	        cmocka_unit_test(the_smallest_omegas_count_beside_the_largest),
