@@ -143,6 +143,19 @@ static void cifar100_takes_the_fine_label(void **state)
 	place_remove(&p);
 }
 
+static void every_superclass_of_cifar100_has_five_classes(void **state)
+{
+	const struct dataset_kind *kind = dataset_kind_find("cifar100");
+
+	for (int i = 0; i < 100; i++) {
+		int like = 0;
+
+		for (int k = 0; k < 100; k++)
+			like += strcmp(kind->group_name[i], kind->group_name[k]) == 0;
+		assert_int_equal(like, 5);
+	}
+}
+
 static void limit_takes_the_first(void **state)
 {
 	struct place p = place_new();
@@ -365,6 +378,9 @@ static void real_cifar100_has_fine_labels(void **state)
 		assert_int_equal(d->classes, 100);
 		assert_memory_equal(d->label, first, sizeof first);
 		assert_string_equal(d->class_name[49], "mountain");
+		assert_string_equal(d->group_name[49], "large_natural_outdoor_scenes");
+		assert_string_equal(d->class_name[72], "seal");
+		assert_string_equal(d->group_name[72], "aquatic_mammals");
 		dataset_free(d);
 	}
 	place_remove(&p);
@@ -402,6 +418,7 @@ int main(void)
 	        cmocka_unit_test(cifar10_archive_equals_folder),
 	        cmocka_unit_test(cifar10_records_come_in_file_order),
 	        cmocka_unit_test(cifar100_takes_the_fine_label),
+	        cmocka_unit_test(every_superclass_of_cifar100_has_five_classes),
 	        cmocka_unit_test(limit_takes_the_first),
 	        cmocka_unit_test(bad_cifar_is_refused_in_one_line),
 	        cmocka_unit_test(changed_source_is_read_again),

@@ -3,15 +3,11 @@
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "core/data/bundle.h"
+#include "core/data/group.h"
 #include "core/data/reader.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define ANIMAL  "animal"
-#define VEHICLE "vehicle"
-static const char *const cifar10_groups[10] = {VEHICLE, VEHICLE, ANIMAL, ANIMAL,  ANIMAL,
-                                               ANIMAL,  ANIMAL,  ANIMAL, VEHICLE, VEHICLE};
 
 const struct dataset_kind dataset_kinds[] = {
         {"shapes",
@@ -34,7 +30,7 @@ const struct dataset_kind dataset_kinds[] = {
          {.2673f, .2564f, .2762f},
          &cifar100_reader,
          "official binary files train.bin, test.bin: 32x32 RGB, 100 (fine) classes",
-         NULL},
+         cifar100_groups},
         {"folder",
          0,
          {.485f, .456f, .406f},
