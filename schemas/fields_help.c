@@ -6,22 +6,20 @@
 
 enum { HELP_COLUMNS = 92 };
 
-/* Words wrapped at HELP_COLUMNS, each line after six spaces. */
-static void add_wrapped(struct text *out, const char *words)
+/* Words wrapped at HELP_COLUMNS; each line begins at column `from`, where the first one is. */
+static void add_wrapped(struct text *out, const char *words, int from)
 {
-	size_t column = 0;
+	size_t column = (size_t)from;
 
 	while (*words) {
-		size_t length = strcspn(words, " ");
-		if (column == 0 || column + 1 + length > HELP_COLUMNS) {
-			text_add(out, "%s      ", column ? "\n" : "");
-			column = 6;
-		} else {
-			text_add(out, " ");
-			column++;
+		size_t length = strcspn(words, " "), space = column > (size_t)from;
+		if (space && column + 1 + length > HELP_COLUMNS) {
+			text_add(out, "\n%*s", from, "");
+			column = (size_t)from;
+			space = 0;
 		}
-		text_add(out, "%.*s", (int)length, words);
-		column += length;
+		text_add(out, "%*s%.*s", (int)space, "", (int)length, words);
+		column += space + length;
 		words += length;
 		words += strspn(words, " ");
 	}
@@ -32,14 +30,18 @@ void fields_help(const struct field_table *table, struct text *out)
 {
 	for (size_t i = 0; i < table->count; i++) {
 		const struct field *field = table->rows + i;
-		text_add(out, "  %-24s ", field->path);
-		field_allowed(field, out);
+		struct text values = {0};
+
+		field_allowed(field, &values);
 		if (field->initial)
-			text_add(out, "; default %s", field->initial);
+			text_add(&values, "; default %s", field->initial);
 		else if (field->flags & REQUIRED)
-			text_add(out, "; required");
-		text_add(out, "\n");
-		add_wrapped(out, field->meaning);
+			text_add(&values, "; required");
+		text_add(out, "  %-24s ", field->path);
+		add_wrapped(out, values.data, 27);
+		text_add(out, "      ");
+		add_wrapped(out, field->meaning, 6);
+		text_release(&values);
 	}
 }
 

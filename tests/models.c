@@ -60,10 +60,61 @@ static void models_have_their_published_sizes(void **state)
 	}
 }
 
+/* torchvision's resnet18, resnet34, resnet50 (version 1.5: the 3x3 strides) at 224 pixels. */
+static void large_stems_have_torchvisions_sizes(void **state)
+{
+	static const struct {
+		const char *name;
+		int64_t elements, macs;
+	} published[] = {
+	        {"resnet18", 11689512, 1814073344},
+	        {"resnet34", 21797672, 3663761408},
+	        {"resnet50", 25557032, 4089184256},
+	};
+
+	for (size_t i = 0; i < sizeof(published) / sizeof(*published); i++) {
+		struct model_config c;
+		struct error e = {{0}};
+
+		assert_int_equal(model_config_named(&c, published[i].name, 1000, NULL, &e), 0);
+		assert_int_equal(model_config_images(&c, 224, "auto", &e), 0);
+		struct model *m = model_new(&c, F32);
+		assert_int_equal(parameter_elements(&m->parameters), published[i].elements);
+		assert_int_equal(model_macs(m), published[i].macs);
+		model_free(m);
+	}
+}
+
+static enum model_stem stem_of(const char *model, int image_px, const char *stem)
+{
+	struct model_config c;
+	struct error e = {{0}};
+
+	assert_int_equal(model_config_named(&c, model, 10, NULL, &e), 0);
+	assert_int_equal(model_config_images(&c, image_px, stem, &e), 0);
+	assert_int_equal(c.image_px, image_px);
+	return c.stem;
+}
+
+static void stems_go_by_name_or_by_the_size_of_images(void **state)
+{
+	struct model_config c = {.name = "resnet18"};
+	struct error e = {{0}};
+
+	assert_int_equal(stem_of("resnet18", 32, "auto"), STEM_CIFAR);
+	assert_int_equal(stem_of("resnet34", 64, "auto"), STEM_SMALL64);
+	assert_int_equal(stem_of("resnet50", 224, "auto"), STEM_IMAGENET);
+	assert_int_equal(stem_of("resnet20", 224, "auto"), STEM_CIFAR);
+	assert_int_equal(stem_of("resnet20", 64, "small64"), STEM_SMALL64);
+	assert_int_equal(stem_of("resnet50", 224, "cifar"), STEM_CIFAR);
+	assert_int_equal(model_config_images(&c, 32, "large", &e), -1);
+	assert_non_null(strstr(e.text, "cifar, small64, imagenet, auto"));
+}
+
 static void names_are_those_of_public_checkpoints(void **state)
 {
 	struct model *a = named("resnet20", 10, NULL, F32), *b = named("resnet20", 10, "B", F32);
-	struct model *c = named("resnet18", 100, NULL, F32);
+	struct model *c = named("resnet18", 100, NULL, F32), *d = named("resnet50", 10, NULL, F32);
 
 	assert_int_equal(parameter_find(&a->parameters, "conv1.weight"), 0);
 	assert_true(parameter_find(&a->parameters, "layer3.2.bn2.bias") > 0);
@@ -76,7 +127,10 @@ static void names_are_those_of_public_checkpoints(void **state)
 	assert_true(parameter_find(&c->parameters, "fc.bias") == c->parameters.count - 1);
 	model_free(a);
 	model_free(b);
+	assert_true(parameter_find(&d->parameters, "layer1.0.downsample.1.weight") > 0);
+	assert_true(parameter_find(&d->parameters, "layer4.2.conv3.weight") > 0);
 	model_free(c);
+	model_free(d);
 }
 
 static void unknown_names_are_told_with_what_is_known(void **state)
@@ -313,6 +367,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(models_have_their_published_sizes),
+	        cmocka_unit_test(large_stems_have_torchvisions_sizes),
+	        cmocka_unit_test(stems_go_by_name_or_by_the_size_of_images),
 	        cmocka_unit_test(names_are_those_of_public_checkpoints),
 	        cmocka_unit_test(unknown_names_are_told_with_what_is_known),
 	        cmocka_unit_test(starting_values_depend_on_seed_and_name_alone),

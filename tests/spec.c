@@ -211,7 +211,7 @@ static void rules_between_fields_are_checked(void **state)
 	        {"{\"model\": {\"name\": \"resnet21\"}}",
 	         "model.name: found \"resnet21\"; allowed: resnet20 | resnet32 | resnet44 | "
 	         "resnet56 | "
-	         "resnet18 | resnet34; did you mean \"resnet20\"?"},
+	         "resnet18 | resnet34 | resnet50; did you mean \"resnet20\"?"},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

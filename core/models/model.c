@@ -5,27 +5,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+const struct stem stems[STEMS] = {
+        [STEM_CIFAR] = {"cifar", 3, 1, false, 0},
+        [STEM_SMALL64] = {"small64", 3, 1, true, 48},
+        [STEM_IMAGENET] = {"imagenet", 7, 2, true, 112},
+};
+
 #define CIFAR(model, n)                                                                         \
 	{                                                                                       \
 		.name = model, .stages = 3, .blocks = {n, n, n}, .width = 16,                   \
 		.shortcut = SHORTCUT_PAD, .shortcut_name = "shortcut", .linear_name = "linear", \
 		.channels = 3, .image_px = 32, .norm_eps = 1e-5, .norm_momentum = 0.1           \
 	}
-#define WIDE(model, ...)                                                              \
-	{                                                                             \
-		.name = model, .stages = 4, .blocks = {__VA_ARGS__}, .width = 64,     \
-		.shortcut = SHORTCUT_PROJECTION, .shortcut_name = "downsample",       \
-		.linear_name = "fc", .channels = 3, .image_px = 32, .norm_eps = 1e-5, \
-		.norm_momentum = 0.1                                                  \
+#define WIDE(model, wide, ...)                                                                     \
+	{                                                                                          \
+		.name = model, .stages = 4, .blocks = {__VA_ARGS__}, .width = 64,                  \
+		.bottleneck = wide, .shortcut = SHORTCUT_PROJECTION,                               \
+		.shortcut_name = "downsample", .linear_name = "fc", .channels = 3, .image_px = 32, \
+		.norm_eps = 1e-5, .norm_momentum = 0.1                                             \
 	}
 const struct model_row model_rows[] = {
-        {"resnet20", "He et al. for CIFAR: 16, 32, 64 channels, 0.27 M weights",
+        {"resnet20", "He et al. for CIFAR: 16, 32, 64 channels, 0.27 M weights", false,
          CIFAR("resnet20", 3)},
-        {"resnet32", "the same, 32 layers, 0.46 M weights", CIFAR("resnet32", 5)},
-        {"resnet44", "the same, 44 layers, 0.66 M weights", CIFAR("resnet44", 7)},
-        {"resnet56", "the same, 56 layers, 0.85 M weights", CIFAR("resnet56", 9)},
-        {"resnet18", "64 to 512 channels, 3x3 stem, 11.2 M weights", WIDE("resnet18", 2, 2, 2, 2)},
-        {"resnet34", "the same, 34 layers, 21.3 M weights", WIDE("resnet34", 3, 4, 6, 3)},
+        {"resnet32", "the same, 32 layers, 0.46 M weights", false, CIFAR("resnet32", 5)},
+        {"resnet44", "the same, 44 layers, 0.66 M weights", false, CIFAR("resnet44", 7)},
+        {"resnet56", "the same, 56 layers, 0.85 M weights", false, CIFAR("resnet56", 9)},
+        {"resnet18", "64 to 512 channels, 11.2 M weights", true,
+         WIDE("resnet18", false, 2, 2, 2, 2)},
+        {"resnet34", "the same, 34 layers, 21.3 M weights", true,
+         WIDE("resnet34", false, 3, 4, 6, 3)},
+        {"resnet50", "bottlenecks of 256 to 2048 channels, stride on the 3x3, 23.5 M weights", true,
+         WIDE("resnet50", true, 3, 4, 6, 3)},
 };
 const int model_row_count = sizeof(model_rows) / sizeof(*model_rows);
 
@@ -61,6 +71,41 @@ int model_config_named(struct model_config *c, const char *name, int classes, co
 		return shortcut_named(c, shortcut, e);
 	}
 	return unknown_model(name, e);
+}
+
+static int unknown_stem(const char *name, struct error *e)
+{
+	struct text known = {0};
+
+	for (int i = 0; i < STEMS; i++)
+		text_add(&known, "%s, ", stems[i].name);
+	error_set(e, "unknown stem \"%s\"; known: %sauto", name, known.data);
+	text_release(&known);
+	return -1;
+}
+
+static bool stem_grows(const struct model_config *c)
+{
+	for (int i = 0; i < model_row_count; i++)
+		if (strcmp(model_rows[i].name, c->name) == 0)
+			return model_rows[i].grows;
+	return false;
+}
+
+int model_config_images(struct model_config *c, int image_px, const char *stem, struct error *e)
+{
+	bool by_size = strcmp(stem, "auto") == 0, found = by_size;
+
+	c->image_px = image_px;
+	for (int i = 0; i < STEMS; i++) {
+		bool fits = by_size ? stem_grows(c) && image_px >= stems[i].from_px
+		                    : strcmp(stems[i].name, stem) == 0;
+
+		if (fits)
+			c->stem = (enum model_stem)i;
+		found |= fits;
+	}
+	return found ? 0 : unknown_stem(stem, e);
 }
 
 struct model *model_new(const struct model_config *c, enum dtype type)

@@ -9,9 +9,20 @@ enum model_shortcut {
 	SHORTCUT_PROJECTION, /* option B: 1x1 convolution and batch norm */
 };
 enum model_stem {
-	STEM_SMALL, /* 3x3 convolution, stride 1 */
-	STEM_LARGE, /* 7x7 convolution, stride 2, then 3x3 max pooling, stride 2 */
+	STEM_CIFAR,    /* 3x3 convolution, stride 1: He et al.'s for CIFAR */
+	STEM_SMALL64,  /* 3x3 convolution, stride 1, then 3x3 max pooling, stride 2 */
+	STEM_IMAGENET, /* 7x7 convolution, stride 2, then 3x3 max pooling, stride 2 */
+	STEMS,
 };
+
+/* What comes before the first stage, one row each. */
+struct stem {
+	const char *name;
+	int kernel, stride; /* of the convolution */
+	bool pools;         /* 3x3 max pooling, stride 2, after batch norm and ReLU */
+	int from_px;        /* what "auto" takes for images of at least this size */
+};
+extern const struct stem stems[STEMS]; /* by enum model_stem */
 
 /* A residual network: everything that the names and shapes of its parameters depend on. */
 struct model_config {
@@ -25,7 +36,7 @@ struct model_config {
 	const char *shortcut_name; /* "downsample", "shortcut": layer2.0.downsample.0.weight */
 	const char *linear_name;   /* "fc", "linear" */
 	int channels;              /* of an image: 3 */
-	int image_px;              /* height and width, for counting operations: 32 */
+	int image_px;              /* height and width, for counting operations */
 	int classes;
 	double norm_eps;      /* batch norm: 1e-5 */
 	double norm_momentum; /* running = (1 - momentum) running + momentum batch: 0.1 */
@@ -34,15 +45,20 @@ struct model_config {
 /* The named models, one row each. */
 struct model_row {
 	const char *name, *help;
+	bool grows; /* its stem "auto" goes by the size of the images; else it is config.stem */
 	struct model_config config;
 };
 extern const struct model_row model_rows[];
 extern const int model_row_count;
 
-/* Fills the configuration of a named model: resnet20, resnet18.  shortcut "A" | "B" | null (the
+/* Fills the configuration of a named model: resnet20, resnet50.  shortcut "A" | "B" | null (the
  * model's own).  Fails on unknown names, saying which there are. */
 int model_config_named(struct model_config *c, const char *name, int classes, const char *shortcut,
                        struct error *e);
+
+/* Then: images of this height and width, and the stem for them, by name or "auto".  Fails on
+ * unknown names. */
+int model_config_images(struct model_config *c, int image_px, const char *stem, struct error *e);
 
 struct model {
 	struct model_config config;

@@ -24,7 +24,7 @@ struct block {
 };
 
 struct resnet {
-	enum model_stem stem;
+	const struct stem *stem;
 	struct conv conv1;
 	struct batch_norm norm1;
 	struct block *block;
@@ -79,12 +79,10 @@ static struct block block_build(const struct model_config *c, struct builder *b,
 
 static void stem_build(struct resnet *r, const struct model_config *c, struct builder *b)
 {
-	bool large = c->stem == STEM_LARGE;
-
-	r->stem = c->stem;
-	r->conv1 = conv_add(b, "conv1", c->channels, c->width, large ? 7 : 3, large ? 2 : 1);
+	r->stem = &stems[c->stem];
+	r->conv1 = conv_add(b, "conv1", c->channels, c->width, r->stem->kernel, r->stem->stride);
 	r->norm1 = batch_norm_add(b, "bn1", c->width);
-	if (large) {
+	if (r->stem->pools) {
 		b->height = (b->height - 1) / 2 + 1;
 		b->width = (b->width - 1) / 2 + 1;
 	}
@@ -170,7 +168,7 @@ static struct tensor *stem_forward(const struct resnet *r, struct forward *f, st
 {
 	x = conv_forward(&r->conv1, f, x);
 	x = batch_norm_forward(&r->norm1, f, x, NULL, true);
-	return r->stem == STEM_LARGE ? op_max_pool(f->tape, x, 3, 2, 1) : x;
+	return r->stem->pools ? op_max_pool(f->tape, x, 3, 2, 1) : x;
 }
 
 static void forget(struct tape *t, int mark, struct tensor *x)

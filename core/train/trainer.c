@@ -147,11 +147,11 @@ static int make_model(struct trainer *t, struct error *e)
 	if (classes < t->test->classes)
 		return error_set(e, "data.classes is %d, but %s has %d classes", classes,
 		                 s->data_name, t->test->classes);
-	if (model_config_named(&c, s->model_name, classes, shortcut, e))
+	if (model_config_named(&c, s->model_name, classes, shortcut, e) ||
+	    model_config_images(&c, t->test->height, s->model_stem, e))
 		return -1;
 	if (s->model_width)
 		c.width = (int)s->model_width;
-	c.image_px = t->test->height;
 	t->model = model_new(&c, F32);
 	parameter_start(&t->model->parameters, s->train_seed);
 	bool from_input = strcmp(s->quant_bits, "input") == 0; /* read later, by start_load */

@@ -52,7 +52,7 @@ static int config_parse(const struct golden *g, struct shape images, struct mode
 	c->image_px = (int)images.d[2];
 	if (!stem || !shape_parse(cJSON_GetObjectItemCaseSensitive(stem, "shape"), &kernel))
 		return error_set(e, "no conv1.weight");
-	c->stem = kernel.d[2] == 7 ? STEM_LARGE : STEM_SMALL;
+	c->stem = kernel.d[2] == 7 ? STEM_IMAGENET : STEM_CIFAR;
 	config_names(g, c);
 	if (c->stages < 1 || c->width < 1 || c->classes < 1)
 		return error_set(e, "model without blocks, width or classes");
