@@ -45,6 +45,14 @@ void forward_move(struct forward *f, struct tensor *const direction[], double sc
 			                    op_scale(t, tape_leaf(t, direction[i]), scale));
 }
 
+void forward_note(struct forward *f, struct layer_use use)
+{
+	if (!f->note_uses)
+		return;
+	f->use = xrealloc(f->use, (size_t)(f->uses + 1) * sizeof(*f->use));
+	f->use[f->uses++] = use;
+}
+
 void forward_release(struct forward *f)
 {
 	for (int i = 0; f->statistics && i < f->buffers->count; i++)
@@ -52,5 +60,6 @@ void forward_release(struct forward *f)
 	free(f->statistics);
 	free(f->raw);
 	free(f->used);
+	free(f->use);
 	*f = (struct forward){0};
 }

@@ -11,6 +11,18 @@ enum forward_mode {
 	FORWARD_EVALUATION, /* batch norm by the running statistics */
 };
 
+/* One layer at work in a pass: what it read and what it gave. */
+enum layer_kind { LAYER_CONV, LAYER_LINEAR, LAYER_NORM };
+struct layer_use {
+	enum layer_kind kind;
+	int parameter[2]; /* weight and bias, or -1; a norm's scale and shift */
+	int buffer[2];    /* a norm's running mean and variance */
+	double eps;       /* a norm's */
+	int stride, pad;  /* a convolution's */
+	bool relu;        /* out is max(0, ·): of a norm */
+	struct tensor *in, *out;
+};
+
 struct forward {
 	struct tape *tape;
 	enum forward_mode mode;
@@ -19,8 +31,11 @@ struct forward {
 	struct tensor **raw;  /* (parameters) leaves W: what an optimizer updates */
 	struct tensor **used; /* (parameters) what layers compute with: Q(W), or W itself */
 	struct tensor *
-	        *statistics; /* (buffers) training mode: the batch's mean and unbiased
-	                      * variance, outside the tape, shaped as the buffers; else null */
+	        *statistics;   /* (buffers) training mode: the batch's mean and unbiased
+	                        * variance, outside the tape, shaped as the buffers; else null */
+	struct layer_use *use; /* (uses) in the order of the pass; only while `note_uses` */
+	int uses;
+	bool note_uses;
 };
 
 /* Puts the parameters on the tape, quantized as `q` says (null: full precision).  They must not be
@@ -31,5 +46,6 @@ void forward_init(struct forward *f, struct tape *t, const struct parameter_set 
 /* used[i] += scale * direction[i], where direction[i] is not null: a step taken after quantization.
  * Directions are of the parameters' shapes, on no tape or another; gradients pass through. */
 void forward_move(struct forward *f, struct tensor *const direction[], double scale);
+void forward_note(struct forward *f, struct layer_use use); /* a layer says what it did */
 void forward_release(struct forward *f); /* also frees the statistics; the tape stays */
 #endif

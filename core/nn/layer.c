@@ -47,7 +47,15 @@ struct linear linear_add(struct builder *b, const char *prefix, int in, int out)
 
 struct tensor *conv_forward(const struct conv *c, struct forward *f, struct tensor *x)
 {
-	return op_conv(f->tape, x, f->used[c->weight], c->stride, c->pad, 1);
+	struct tensor *y = op_conv(f->tape, x, f->used[c->weight], c->stride, c->pad, 1);
+
+	forward_note(f, (struct layer_use){.kind = LAYER_CONV,
+	                                   .parameter = {c->weight, -1},
+	                                   .stride = c->stride,
+	                                   .pad = c->pad,
+	                                   .in = x,
+	                                   .out = y});
+	return y;
 }
 
 /* The batch's mean, and its variance times n / (n - 1), where the tape's life does not matter. */
@@ -89,7 +97,16 @@ static struct tensor *norm_by_running(const struct batch_norm *n, struct forward
 	struct tensor *a = op_mul(t, f->used[n->scale], op_recip(t, deviation));
 	struct tensor *b = op_sub(t, f->used[n->shift], op_mul(t, mean, a));
 
-	return op_channel_affine(t, x, a, b, residual, relu);
+	struct tensor *y = op_channel_affine(t, x, a, b, residual, relu);
+
+	forward_note(f, (struct layer_use){.kind = LAYER_NORM,
+	                                   .parameter = {n->scale, n->shift},
+	                                   .buffer = {n->mean, n->variance},
+	                                   .eps = n->eps,
+	                                   .relu = relu,
+	                                   .in = x,
+	                                   .out = y});
+	return y;
 }
 
 struct tensor *batch_norm_forward(const struct batch_norm *n, struct forward *f, struct tensor *x,
@@ -105,5 +122,10 @@ struct tensor *linear_forward(const struct linear *l, struct forward *f, struct 
 	struct tensor *bias = f->used[l->bias]; // (O)
 	struct tensor *y = op_matmul(t, x, f->used[l->weight], false, true);
 
-	return op_add(t, y, op_reshape(t, bias, SHAPE(1, bias->shape.d[0])));
+	y = op_add(t, y, op_reshape(t, bias, SHAPE(1, bias->shape.d[0])));
+	forward_note(f, (struct layer_use){.kind = LAYER_LINEAR,
+	                                   .parameter = {l->weight, l->bias},
+	                                   .in = x,
+	                                   .out = y});
+	return y;
 }
