@@ -14,6 +14,7 @@
 static const struct golden_kind kinds[] = {
         {"bit_allocation", bit_allocation_run, true},
         {"classifier", classifier_run, false},
+        {"ood_metrics", ood_metrics_run, false},
         {"optimizer", optimizer_run, false},
 };
 

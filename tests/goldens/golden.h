@@ -33,6 +33,7 @@ struct golden_kind {
 };
 int bit_allocation_run(struct golden *g, struct error *e);
 int classifier_run(struct golden *g, struct error *e);
+int ood_metrics_run(struct golden *g, struct error *e);
 int optimizer_run(struct golden *g, struct error *e);
 
 /* Everything is borrowed until golden_release. */
