@@ -103,6 +103,15 @@ static const struct option_row get_options[] = {
         OPTION_JSON,
         OPTION_HELP,
         OPTIONS_END};
+static const struct option_row plot_options[] = {
+        {"--output", "-o", "FILE.svg|FILE.png",
+         "one picture, there (default: every slice, as both, here)"},
+        {"--slice", NULL, "NAME", "random, hessian, random_plane or hessian_plane"},
+        {"--metric", NULL, "NAME", "loss or critical_loss (default: lines show both)"},
+        OPTION_DB,
+        OPTION_JSON,
+        OPTION_HELP,
+        OPTIONS_END};
 static const struct option_row data_options[] = {
         {"--to", NULL, "DIR", "folder to put it in (default: the last of $TRAWL_DATA's places)"},
         {"--from", NULL, "URL", "another mirror of the archive's folder"},
@@ -145,6 +154,12 @@ static const struct verb verbs[] = {
         {"logs", "TRIAL", "what a trial printed", logs_options, 1, 1, verb_logs, NULL},
         {"best", "[STUDY]", "the best trials by the study's first objective", best_options, 0, 1,
          verb_best, NULL},
+        {"plot", "landscape TRIAL [TRIAL …]", "draw the loss around trials as SVG and PNG",
+         plot_options, 2, 9, verb_plot,
+         "Lines of several trials share a frame, planes lie side by side under one scale of "
+         "colours;\n"
+         "labels say what differs between their specifications.  Trials with action landscape map "
+         "it."},
         {"get", "TRIAL [NAME]", "copy an artifact out: weights, quantized, checkpoint", get_options,
          1, 2, verb_get, NULL},
         {"sql", "QUERY", "ask the database, read-only", sql_options, 1, 1, verb_sql,

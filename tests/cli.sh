@@ -107,6 +107,18 @@ law every_reader_speaks_json every_reader_speaks_json
 law sql_only_reads refuses 1 "only reading" "$trawl" sql "delete from trial"
 law an_unknown_study_names_the_nearest refuses 1 "did you mean first" "$trawl" status frist
 law explain_says_what_is_missing says "No agent" "$trawl" explain first/-1
+law a_picture_without_a_landscape_says_what_makes_one refuses 1 'no landscape|"action": "landscape"' \
+	"$trawl" plot landscape 1
+draws() { # a line and a plane of made-up values, both kinds of file
+	local name n="landscape-1-random"
+	sqlite3 "$TRAWL_DB" "with recursive n(i) as (select -3 union all select i + 1 from n where i < 3)
+		insert into landscape select 1, 'random_plane', a.i, b.i, 'loss', a.i * a.i + b.i * b.i from n a, n b
+		union all select 1, 'random', i, 0, 'loss', i * i from n" && cd "$dir" &&
+		"$trawl" plot landscape 1 | diff - <(printf '%s\n' ${n}_plane.svg ${n}_plane.png $n.svg $n.png) || return 1
+	for name in "$n"*; do head -c 4 "$name" | grep -qa 'PNG\|<svg' || return 1; done
+}
+law a_landscape_is_drawn draws
+law a_picture_is_svg_or_png refuses 1 "ends in .svg or .png" "$trawl" plot landscape 1 -o "$dir/a.jpg"
 
 port=$((21000 + $$ % 10000))
 "$trawl" serve --listen tcp://127.0.0.1:$port >"$dir/serve.log" 2>&1 &
