@@ -62,7 +62,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.c.o $(call lib,coordinator) $(call lib,worker
 # ---- the two commands ----
 .PHONY: quickstart check check-all bench
 CHECK   := tidy $(filter-out sim golden trained,$(TESTS)) golden sim $(patsubst tests/%.sh,%,$(wildcard tests/*.sh))
-SANITIZED := accuracy agent allocation base batch bits cache calibration checkpoint coordinator \
+SANITIZED := accuracy activation agent allocation base batch bits cache calibration checkpoint coordinator \
 	critical data fetch fisher image kernels kill lsq objective ood optimizer parallel per_image \
 	quant safetensors scale source plot spec store tape transfer verbs wire
 LONG    := $(patsubst tests/long/%.sh,long/%,$(wildcard tests/long/*.sh))

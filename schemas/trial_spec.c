@@ -150,9 +150,12 @@ int trial_check(const cJSON *trial, const char *where, struct error *e)
 
 void trial_fill(cJSON *trial)
 {
+	static const char *const full[] = {"quant.weight_bits", "quant.activation_bits"};
+
 	fields_fill(&trial_fields, trial);
-	if (json_at(trial, "quant.weight_bits")->valuedouble == 32)
-		json_put(trial, "quant.weight_bits", cJSON_CreateNumber(0));
+	for (size_t i = 0; i < sizeof full / sizeof *full; i++)
+		if (json_at(trial, full[i])->valuedouble == 32)
+			json_put(trial, full[i], cJSON_CreateNumber(0));
 }
 
 int trial_spec_parse(const cJSON *trial, struct trial_spec *spec, struct error *e)

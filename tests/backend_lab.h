@@ -287,6 +287,16 @@ static void quantize(struct lab *lab, const struct config *c, bool per_channel)
 	lab->out[2] = op_in_range(T, w, s, 3);
 	lab->out[3] = op_step_slope(T, w, s, 3);
 }
+/* blocked lanes beyond the channels are 0, which is none of the values */
+RUN(affine)
+{
+	struct affine a = {0.3125, 3, 4}, wide = {0.046875, 0, 8};
+	struct tensor *x = X, *g = X;
+	lab->out[0] = op_affine_quantize(T, x, a);
+	lab->out[1] = op_affine_quantize_grad(T, g, x, a);
+	lab->out[2] = op_affine_quantize(T, x, wide);
+	lab->out[3] = op_extremes(T, lab_positive(lab, x_shape(c)));
+}
 RUN(quantize_tensor)
 {
 	quantize(lab, c, false);
@@ -331,6 +341,9 @@ static const struct op_row {
         {"matmul", run_matmul, OP_matmul, 1e-6, false},
         {"slice", run_slice, OP_slice, 0, true},
         {"place", run_place, OP_place, 0, true},
+        {"affine_quantize", run_affine, OP_affine_quantize, 0, true},
+        {"affine_quantize_grad", run_affine, OP_affine_quantize_grad, 0, true},
+        {"extremes", run_affine, OP_extremes, 0, true},
         {"quantize_tensor", run_quantize_tensor, OP_fake_quantize, 0, true},
         {"quantize_channel", run_quantize_channel, OP_fake_quantize, 0, true},
 };

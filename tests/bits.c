@@ -15,7 +15,11 @@ struct fixture {
 
 static void fixture_init(struct fixture *x)
 {
-	struct quantization_settings s = {"max", 8, true, true, true, 99};
+	struct quantization_settings s = {.kind = "max",
+	                                  .weight_bits = 8,
+	                                  .per_channel = true,
+	                                  .keep_first = true,
+	                                  .keep_last = true};
 	struct model_config c;
 	struct error e;
 

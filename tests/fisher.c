@@ -166,7 +166,11 @@ static void no_lambda_is_the_plain_gradient(void **state)
 static void traces_are_means_over_images_of_the_regularizer(void **state)
 {
 	struct fixture x = fixture_new();
-	struct quantization_settings s = {"max", 3, true, true, false, 99};
+	struct quantization_settings s = {.kind = "max",
+	                                  .weight_bits = 3,
+	                                  .per_channel = true,
+	                                  .keep_first = true,
+	                                  .keep_last = false};
 	int count = x.model->parameters.count;
 	double *trace = calloc((size_t)count, sizeof(*trace)), sum = 0, mean = 0;
 	double *deviation = calloc((size_t)count, sizeof(*deviation));
@@ -245,7 +249,11 @@ static struct losses losses_again(void *self, struct forward *f)
 static double distance_of_forms(const char *quantizer, bool other)
 {
 	struct fixture x = fixture_new();
-	struct quantization_settings s = {quantizer, 4, true, true, true, 99};
+	struct quantization_settings s = {.kind = quantizer,
+	                                  .weight_bits = 4,
+	                                  .per_channel = true,
+	                                  .keep_first = true,
+	                                  .keep_last = true};
 	struct regularizer r = {.lambda = 0.7, .difference = true, .radius = 1e-5};
 	struct losses_again again = {&x, other};
 	double distance = 0, length = 0, r_exact, r_near;

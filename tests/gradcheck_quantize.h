@@ -60,4 +60,27 @@ static T *f_learned_frozen(struct tape *t, T **x)
 
 	return op_add(t, op_mul(t, op_shift(t, x[0], SHIFT), constant(t, s, frozen_mask)), slope);
 }
+
+/* ---- activations ---- */
+static const struct affine affine = {0.2, 2, 3}; /* codes for -0.4 … 1 */
+
+static T *quantize_input(struct tape *t, T *x)
+{
+	T *y = op_affine_quantize(t, x, affine);
+
+	for (int64_t i = 0; i < shape_count(x->shape); i++) {
+		double code = tensor_at(x, i) / affine.scale;
+		frozen_mask[i] = code > -2.5 && code < 5.5;
+		frozen_residual[i] = tensor_at(y, i) - frozen_mask[i] * tensor_at(x, i);
+	}
+	return y;
+}
+BUILD(f_affine_quantize, quantize_input(t, x[0]))
+
+static T *f_affine_quantize_grad(struct tape *t, T **x)
+{
+	quantize_input(t, x[1]);
+	return op_affine_quantize_grad(t, x[0], x[1], affine);
+}
+BUILD(f_affine_mask_frozen, op_mul(t, x[0], constant(t, x[0]->shape, frozen_mask)))
 #endif

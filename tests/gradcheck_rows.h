@@ -288,6 +288,11 @@ static const struct row rows[] = {
          .frozen = f_learned_frozen},
         {ROW(fake_quantize, "learned_quantize channel", f_learned_channel, S(3, 4), S(3)),
          .positive = true, .frozen = f_learned_frozen},
+        {ROW(affine_quantize, "affine_quantize", f_affine_quantize, S(3, 4)),
+         .frozen = f_quantize_frozen},
+        {ROW(affine_quantize_grad, "affine_quantize_grad", f_affine_quantize_grad, S(3, 4),
+             S(3, 4)),
+         .frozen = f_affine_mask_frozen},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 #endif

@@ -21,7 +21,11 @@ static struct model *small_model(enum dtype type)
 
 static struct quantization learned(struct model *m, int bits, bool channel)
 {
-	struct quantization_settings s = {"lsq", bits, channel, true, true, 0};
+	struct quantization_settings s = {.kind = "lsq",
+	                                  .weight_bits = bits,
+	                                  .per_channel = channel,
+	                                  .keep_first = true,
+	                                  .keep_last = true};
 	struct quantization q;
 	struct error e = {{0}};
 
@@ -107,7 +111,11 @@ static void figures_free(struct figures *f)
 static void steps_have_a_gradient_and_no_part_in_the_trace(void **state)
 {
 	struct model *m = small_model(F64), *fixed = small_model(F64);
-	struct quantization_settings s = {"lsq", 4, false, true, true, 0};
+	struct quantization_settings s = {.kind = "lsq",
+	                                  .weight_bits = 4,
+	                                  .per_channel = false,
+	                                  .keep_first = true,
+	                                  .keep_last = true};
 	struct quantization q = learned(m, 4, false), constant;
 	struct error e;
 

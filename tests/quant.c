@@ -204,7 +204,11 @@ static struct model *started(const char *name)
 
 static struct quantization quantized(const struct model *m, int bits, bool channel, bool keep)
 {
-	struct quantization_settings s = {"max", bits, channel, keep, keep, 99};
+	struct quantization_settings s = {.kind = "max",
+	                                  .weight_bits = bits,
+	                                  .per_channel = channel,
+	                                  .keep_first = keep,
+	                                  .keep_last = keep};
 	struct quantization q;
 	struct error e = {{0}};
 
@@ -243,13 +247,13 @@ static void impossible_quantizers_are_refused(void **state)
 	struct error e;
 
 	for (int bits = -1; bits < 40; bits++) {
-		struct quantization_settings s = {"max", bits, true, true, true, 99};
+		struct quantization_settings s = {.kind = "max", .weight_bits = bits};
 		bool fine = bits == 0 || bits == 32 || (bits >= 2 && bits <= 8);
 
 		assert_int_equal(quantization_init(&q, m, &s, &e), fine ? 0 : -1);
 		quantization_release(&q);
 	}
-	struct quantization_settings unknown = {"cubic", 4, true, true, true, 99};
+	struct quantization_settings unknown = {.kind = "cubic", .weight_bits = 4};
 	assert_int_equal(quantization_init(&q, m, &unknown, &e), -1);
 	assert_non_null(strstr(e.text, "cubic"));
 	model_free(m);

@@ -14,6 +14,11 @@ static int quantizer_check(const struct quantization_settings *s, const struct q
 		return error_set(e, "weights of %d bits: %d to %d are possible, or %d",
 		                 s->weight_bits, QUANT_BITS_MIN, QUANT_BITS_MAX,
 		                 FULL_PRECISION_BITS);
+	if (s->activation_bits && s->activation_bits != FULL_PRECISION_BITS &&
+	    (s->activation_bits < QUANT_BITS_MIN || s->activation_bits > QUANT_BITS_MAX))
+		return error_set(e, "activations of %d bits: %d to %d are possible, or %d",
+		                 s->activation_bits, QUANT_BITS_MIN, QUANT_BITS_MAX,
+		                 FULL_PRECISION_BITS);
 	return 0;
 }
 
@@ -40,15 +45,30 @@ int quantization_init(struct quantization *q, const struct model *m,
 	q->scaling = (struct scaling){quantizer_named(s->kind), s->per_channel, s->percentile};
 	q->count = p->count;
 	q->bits = xcalloc((size_t)p->count, sizeof(*q->bits));
+	q->activations = (struct activations){
+	        .bits = s->activation_bits == FULL_PRECISION_BITS ? 0 : s->activation_bits,
+	        .percentile = s->activation_percentile,
+	        .chosen = xcalloc((size_t)p->count, sizeof(*q->activations.chosen)),
+	        .ranges = tensor_zeros(F64, SHAPE(p->count, 2)),
+	};
 	for (int i = 0; i < p->count; i++)
-		if (parameter_quantizable(&p->item[i]) && i != first && i != last)
+		if (parameter_quantizable(&p->item[i]) && i != first && i != last) {
 			q->bits[i] = bits;
+			q->activations.chosen[i] = true;
+		}
 	return 0;
 }
 
 static int parameter_bits(const struct quantization *q, int i)
 {
 	return q && q->bits[i] ? q->bits[i] : FULL_PRECISION_BITS;
+}
+
+static int input_bits(const struct quantization *q, int i)
+{
+	bool quantized = q && q->activations.bits && q->activations.chosen[i];
+
+	return quantized ? q->activations.bits : FULL_PRECISION_BITS;
 }
 
 static int64_t scale_count(const struct quantization *q, const struct parameter *p, int i)
@@ -78,7 +98,7 @@ int64_t model_bit_operations(const struct model *m, const struct quantization *q
 	int64_t total = 0;
 
 	for (int i = 0; i < m->parameters.count; i++)
-		total += m->parameters.item[i].macs * parameter_bits(q, i) * FULL_PRECISION_BITS;
+		total += m->parameters.item[i].macs * parameter_bits(q, i) * input_bits(q, i);
 	return total;
 }
 

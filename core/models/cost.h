@@ -4,11 +4,13 @@
 #include "core/models/model.h"
 
 struct quantization_settings {
-	const char *kind;           /* a row of quantizers[]: "max" */
-	int weight_bits;            /* 2 … 8; 32: full precision */
-	bool per_channel;           /* granularity "channel", else "tensor" */
-	bool keep_first, keep_last; /* first convolution, last linear layer stay full precision */
-	double percentile;          /* of kind "percentile" */
+	const char *kind;             /* a row of quantizers[]: "max" */
+	int weight_bits;              /* 2 … 8; 32: full precision */
+	bool per_channel;             /* granularity "channel", else "tensor" */
+	bool keep_first, keep_last;   /* first convolution, last linear layer stay full precision */
+	double percentile;            /* of kind "percentile" */
+	int activation_bits;          /* 4, 6, 8; 0 or 32: inputs of layers stay full precision */
+	double activation_percentile; /* of ranges; 100: extremes */
 };
 
 /* Chooses the bits of each parameter.  Release with quantization_release. */
@@ -21,8 +23,8 @@ int quantization_init(struct quantization *q, const struct model *m,
 int64_t model_bytes(const struct model *m, const struct quantization *q);
 
 /* Bit operations for one image of config.image_px: sum over convolutions and linear layers of
- * multiply-accumulates * weight bits * activation bits; full precision counts as 32 bits (which
- * activations always are for now).  q may be null. */
+ * multiply-accumulates * weight bits * bits of the layer's input; full precision counts as 32
+ * bits.  q may be null. */
 int64_t model_bit_operations(const struct model *m, const struct quantization *q);
 int64_t model_elements(const struct model *m); /* of all parameters but learned steps */
 int64_t model_macs(const struct model *m);     /* multiply-accumulates for one image */

@@ -48,16 +48,37 @@ static void put_codes(struct safetensors_writer *w, const struct quantization *q
 	tensor_free(scale);
 }
 
+/* What layer i computes with: input_scale (code - input_zero_point). */
+static void put_input(struct safetensors_writer *w, const struct quantization *q,
+                      const struct model *m, int i, struct borrowed *b)
+{
+	const char *name = m->parameters.item[i].name;
+	struct affine a = range_affine(activations_range(&q->activations, i), q->activations.bits);
+	char *layer = xformat("%.*s", (int)(strlen(name) - strlen("weight")), name);
+	float *scale = lend(b, sizeof *scale);
+	int32_t *zero = lend(b, sizeof *zero);
+
+	*scale = (float)a.scale;
+	*zero = a.zero;
+	put_named(w, layer, "input_scale", "F32", SHAPE(1), scale);
+	put_named(w, layer, "input_zero_point", "I32", SHAPE(1), zero);
+	free(layer);
+}
+
 static void put_metadata(struct safetensors_writer *w, const struct model *m,
                          const struct quantization *q)
 {
 	char *text = bits_text(m, q), *bytes = xformat("%lld", (long long)model_bytes(m, q));
+	char *inputs =
+	        xformat("%d", q && q->activations.bits ? q->activations.bits : FULL_PRECISION_BITS);
 
 	safetensors_put_metadata(w, "model", m->config.name);
 	safetensors_put_metadata(w, "granularity",
 	                         q && q->scaling.per_channel ? "channel" : "tensor");
 	safetensors_put_metadata(w, "bits", text);
+	safetensors_put_metadata(w, "activation_bits", inputs);
 	safetensors_put_metadata(w, "model_bytes", bytes);
+	free(inputs);
 	free(text);
 	free(bytes);
 }
@@ -76,6 +97,8 @@ int model_export(const struct model *m, const struct quantization *q, const char
 			put_codes(w, q, m, i, &b);
 		else if (p->role != PARAMETER_STEP) /* those are among the scales */
 			safetensors_put_tensor(w, p->name, p->value);
+		if (q && q->activations.bits && q->activations.chosen[i])
+			put_input(w, q, m, i, &b);
 	}
 	for (int i = 0; i < m->buffers.count; i++)
 		safetensors_put_tensor(w, m->buffers.item[i].name, m->buffers.item[i].value);

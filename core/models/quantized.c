@@ -29,9 +29,14 @@ void quantized_learn(struct quantization *q, struct model *m)
 	q->count = p->count;
 	q->bits = xrealloc(q->bits, (size_t)q->count * sizeof(*q->bits));
 	q->step = xrealloc(q->step, (size_t)q->count * sizeof(*q->step));
+	q->activations.chosen =
+	        xrealloc(q->activations.chosen, (size_t)q->count * sizeof(*q->activations.chosen));
+	tensor_free(q->activations.ranges);
+	q->activations.ranges = tensor_zeros(F64, SHAPE(q->count, 2));
 	for (int i = weights; i < q->count; i++) {
 		q->bits[i] = 0;
 		q->step[i] = -1;
+		q->activations.chosen[i] = false;
 	}
 }
 

@@ -6,8 +6,9 @@
 #include <string.h>
 
 /* Tensors that a file may hold beside the model's. */
-static const char *const passed_over[] = {"*.num_batches_tracked", "optimizer.*", "trawl.*",
-                                          "*.weight_step"};
+static const char *const passed_over[] = {
+        "*.num_batches_tracked", "optimizer.*",   "trawl.*",
+        "*.weight_step",         "*.input_scale", "*.input_zero_point"};
 
 /* A tensor of the model and where its values are: as they are, or as codes and scales. */
 struct source {

@@ -12,6 +12,24 @@ static struct tensor *used_tensor(struct forward *f, const struct quantization *
 	return quantizer_apply(&q->scaling, f->tape, f->raw[i], q->bits[i]);
 }
 
+struct tensor *forward_input(struct forward *f, int weight, struct tensor *x)
+{
+	const struct activations *a = f->quantization ? &f->quantization->activations : NULL;
+
+	if (!a || !a->bits || !a->chosen[weight])
+		return x;
+	if (f->observed)
+		f->observed[weight] = range_of(x, a->percentile);
+	if (a->calibrating)
+		return x;
+	return op_affine_quantize(f->tape, x, range_affine(activations_range(a, weight), a->bits));
+}
+
+static bool is_observed(const struct activations *a, enum forward_mode mode)
+{
+	return a->bits && (a->calibrating || (a->moving && mode == FORWARD_TRAINING));
+}
+
 void forward_init(struct forward *f, struct tape *t, const struct parameter_set *parameters,
                   const struct parameter_set *buffers, enum forward_mode mode,
                   const struct quantization *q)
@@ -29,6 +47,8 @@ void forward_init(struct forward *f, struct tape *t, const struct parameter_set 
 	        .used = xcalloc(count, sizeof(*f->used)),
 	        .statistics = xcalloc((size_t)buffers->count, sizeof(*f->statistics)),
 	};
+	if (q && is_observed(&q->activations, mode))
+		f->observed = xcalloc(count, sizeof(*f->observed));
 	for (int i = 0; i < parameters->count; i++)
 		f->raw[i] = tape_leaf(t, parameters->item[i].value);
 	for (int i = 0; i < parameters->count; i++)
@@ -58,6 +78,7 @@ void forward_release(struct forward *f)
 	for (int i = 0; f->statistics && i < f->buffers->count; i++)
 		tensor_free(f->statistics[i]);
 	free(f->statistics);
+	free(f->observed);
 	free(f->raw);
 	free(f->used);
 	free(f->use);

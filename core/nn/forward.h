@@ -28,7 +28,9 @@ struct forward {
 	enum forward_mode mode;
 	const struct parameter_set *parameters, *buffers;
 	const struct quantization *quantization; /* null: full precision */
-	struct tensor **raw;  /* (parameters) leaves W: what an optimizer updates */
+	struct range
+	        *observed;   /* (parameters) what layers' inputs ranged over; null: not looked at */
+	struct tensor **raw; /* (parameters) leaves W: what an optimizer updates */
 	struct tensor **used; /* (parameters) what layers compute with: Q(W), or W itself */
 	struct tensor *
 	        *statistics;   /* (buffers) training mode: the batch's mean and unbiased
@@ -37,6 +39,10 @@ struct forward {
 	int uses;
 	bool note_uses;
 };
+
+/* The input x of the layer whose weight is parameter `weight`, quantized where it is to be; looked
+ * at first where ranges are calibrated or move. */
+struct tensor *forward_input(struct forward *f, int weight, struct tensor *x);
 
 /* Puts the parameters on the tape, quantized as `q` says (null: full precision).  They must not be
  * written before the tape is rewound or released. */

@@ -47,6 +47,7 @@ struct linear linear_add(struct builder *b, const char *prefix, int in, int out)
 
 struct tensor *conv_forward(const struct conv *c, struct forward *f, struct tensor *x)
 {
+	x = forward_input(f, c->weight, x);
 	struct tensor *y = op_conv(f->tape, x, f->used[c->weight], c->stride, c->pad, 1);
 
 	forward_note(f, (struct layer_use){.kind = LAYER_CONV,
@@ -120,8 +121,9 @@ struct tensor *linear_forward(const struct linear *l, struct forward *f, struct 
 {
 	struct tape *t = f->tape;
 	struct tensor *bias = f->used[l->bias]; // (O)
-	struct tensor *y = op_matmul(t, x, f->used[l->weight], false, true);
 
+	x = forward_input(f, l->weight, x);
+	struct tensor *y = op_matmul(t, x, f->used[l->weight], false, true);
 	y = op_add(t, y, op_reshape(t, bias, SHAPE(1, bias->shape.d[0])));
 	forward_note(f, (struct layer_use){.kind = LAYER_LINEAR,
 	                                   .parameter = {l->weight, l->bias},

@@ -92,6 +92,8 @@ void quantization_release(struct quantization *q)
 {
 	free(q->bits);
 	free(q->step);
+	free(q->activations.chosen);
+	tensor_free(q->activations.ranges);
 	*q = (struct quantization){0};
 }
 

@@ -5,7 +5,7 @@
  * it is learned.  s = 0 gives Q = 0.  The rows of quantizers[] differ in where s comes from. */
 #ifndef QUANT_QUANTIZER_H
 #define QUANT_QUANTIZER_H
-#include "core/tensor/op.h"
+#include "core/quant/activation.h"
 
 enum { QUANT_BITS_MIN = 2, QUANT_BITS_MAX = 8, FULL_PRECISION_BITS = 32 };
 
@@ -29,12 +29,13 @@ struct scaling {
 	double percentile; /* of |W|: the percentile quantizer's reach; 50 … 100 */
 };
 
-/* The bits of each parameter of a model, in its order. */
+/* The bits of each parameter of a model, in its order, and the inputs of its layers. */
 struct quantization {
 	struct scaling scaling;
 	int *bits; /* (count), 0: full precision */
 	int *step; /* (count) parameter that is its learned step, or -1; null: nothing is learned */
 	int count;
+	struct activations activations;
 };
 void quantization_release(struct quantization *q);
 

@@ -417,3 +417,31 @@ struct tensor *op_step_slope(struct tape *t, struct tensor *w, struct tensor *s,
 {
 	return quantizer(t, OP_step_slope, w, s, bits, false);
 }
+
+static struct attr affine_attr(struct affine a)
+{
+	assert(a.bits >= 2 && a.bits <= 16 && a.scale > 0 && a.zero >= 0 && a.zero < 1 << a.bits);
+	return (struct attr){.alpha = a.scale, .zero = a.zero, .bits = a.bits};
+}
+
+struct tensor *op_affine_quantize(struct tape *t, struct tensor *x, struct affine a)
+{
+	struct attr attr = affine_attr(a);
+
+	return emit1(t, OP_affine_quantize, x, x->shape, &attr);
+}
+
+struct tensor *op_affine_quantize_grad(struct tape *t, struct tensor *g, struct tensor *x,
+                                       struct affine a)
+{
+	struct attr attr = affine_attr(a);
+
+	assert(g->type == x->type && shape_equal(g->shape, x->shape));
+	return emit2(t, OP_affine_quantize_grad, g, x, x->shape, &attr);
+}
+
+struct tensor *op_extremes(struct tape *t, struct tensor *x)
+{
+	assert(shape_count(x->shape) > 0);
+	return emit1(t, OP_extremes, x, SHAPE(2), NULL);
+}

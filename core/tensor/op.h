@@ -89,4 +89,15 @@ struct tensor *op_in_range(struct tape *t, struct tensor *w, struct tensor *s, i
  * and the clipping are constants to every further gradient. */
 struct tensor *op_learned_quantize(struct tape *t, struct tensor *w, struct tensor *s, int bits);
 struct tensor *op_step_slope(struct tape *t, struct tensor *w, struct tensor *s, int bits);
+
+/* s (clamp(round_half_even(x / s) + z, 0, 2^bits - 1) - z), s > 0 and 0 <= z < 2^bits: 0 gives 0.
+ * Gradient: straight-through, zero where clamped. */
+struct affine {
+	double scale; /* a float's value */
+	int zero, bits;
+};
+struct tensor *op_affine_quantize(struct tape *t, struct tensor *x, struct affine a);
+struct tensor *op_affine_quantize_grad(struct tape *t, struct tensor *g, struct tensor *x,
+                                       struct affine a);
+struct tensor *op_extremes(struct tape *t, struct tensor *x); /* (2): least, largest */
 #endif

@@ -1,4 +1,4 @@
-/* Reference kernels: symmetric uniform fake quantization. */
+/* Reference kernels: fake quantization, symmetric for weights and affine for activations. */
 #ifndef REAL
 #include "core/tensor/ref.h"
 #include <math.h>
@@ -16,6 +16,9 @@ KERNEL(abs_max)
 KERNEL(fake_quantize)
 KERNEL(in_range)
 KERNEL(step_slope)
+KERNEL(affine_quantize)
+KERNEL(affine_quantize_grad)
+KERNEL(extremes)
 
 #else /* once per type */
 
@@ -79,5 +82,48 @@ static void NAME(step_slope)(struct node *n)
 			REAL code = (REAL)nearbyint((double)place);
 			y[i] = code > top ? top : code < -top ? -top : code - place;
 		}
+}
+
+/* The code of x relative to that of zero, before it is clamped to least … most. */
+static REAL NAME(code)(const struct node *n, REAL x, REAL *least, REAL *most)
+{
+	*least = (REAL)-n->attr.zero;
+	*most = (REAL)((1 << n->attr.bits) - 1 - n->attr.zero);
+	return (REAL)nearbyint((double)(x / (REAL)n->attr.alpha));
+}
+
+static void NAME(affine_quantize)(struct node *n)
+{
+	const REAL *x = tensor_plain(n->in[0]);
+	REAL *y = tensor_new_plain(n->out[0]), least, most;
+
+	for (int64_t i = 0, count = shape_count(n->in[0]->shape); i < count; i++) {
+		REAL code = NAME(code)(n, x[i], &least, &most);
+		code = code > most ? most : code < least ? least : code;
+		y[i] = (REAL)n->attr.alpha * code;
+	}
+}
+
+static void NAME(affine_quantize_grad)(struct node *n)
+{
+	const REAL *g = tensor_plain(n->in[0]), *x = tensor_plain(n->in[1]);
+	REAL *y = tensor_new_plain(n->out[0]), least, most;
+
+	for (int64_t i = 0, count = shape_count(n->in[0]->shape); i < count; i++) {
+		REAL code = NAME(code)(n, x[i], &least, &most);
+		y[i] = code >= least && code <= most ? g[i] : 0;
+	}
+}
+
+static void NAME(extremes)(struct node *n)
+{
+	const REAL *x = tensor_plain(n->in[0]);
+	REAL *y = tensor_new_plain(n->out[0]);
+
+	y[0] = y[1] = x[0];
+	for (int64_t i = 0, count = shape_count(n->in[0]->shape); i < count; i++) {
+		y[0] = x[i] < y[0] ? x[i] : y[0];
+		y[1] = x[i] > y[1] ? x[i] : y[1];
+	}
 }
 #endif

@@ -21,7 +21,7 @@ struct attr {
 	double alpha;            /* scale, shift, fill; eps of batch norm */
 	int stride, pad, groups; /* convolution, pooling */
 	int window;              /* pooling */
-	int bits;                /* fake_quantize, in_range */
+	int bits, zero;          /* of codes: fake_quantize, affine_quantize; its zero point */
 	bool flag[2]; /* transposes of matmul; relu of batch_norm, channel_affine; per_channel;
 	                 learned scale */
 	int order[TENSOR_DIMS];                        /* permute */

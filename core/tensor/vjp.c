@@ -235,6 +235,23 @@ VJP(fake_quantize)
 		d[1] = step_grad(t, G, A, B, n->attr.bits);
 }
 
+static struct affine affine_of(const struct node *n)
+{
+	return (struct affine){n->attr.alpha, n->attr.zero, n->attr.bits};
+}
+
+VJP(affine_quantize)
+{
+	if (wanted[0])
+		d[0] = op_affine_quantize_grad(t, G, A, affine_of(n));
+}
+
+VJP(affine_quantize_grad)
+{
+	if (wanted[0])
+		d[0] = op_affine_quantize_grad(t, G, B, affine_of(n));
+}
+
 #define NONE NULL
 vjp_fn vjp_batch_norm, vjp_batch_norm_grad, vjp_channel_affine; /* vjp_norm.c */
 vjp_fn *const op_vjp[OP_COUNT] = {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define FORMAT "trawl checkpoint 1"
+#define RANGES "trawl.input_ranges" /* (parameters, 2): low, high */
 
 /* The members of struct position, as the elements of "trawl.position". */
 #define POSITION(ROW)      \
@@ -63,6 +64,13 @@ static void put_bits(const struct trainer *t, struct safetensors_writer *w)
 	free(text);
 }
 
+/* What layers' inputs range over; null where they are not quantized. */
+static struct tensor *input_ranges(const struct trainer *t)
+{
+	return t->quantized && t->quantization.activations.bits ? t->quantization.activations.ranges
+	                                                        : NULL;
+}
+
 static struct safetensors_writer *put_all(const struct trainer *t,
                                           const double position[POSITION_COUNT])
 {
@@ -74,6 +82,8 @@ static struct safetensors_writer *put_all(const struct trainer *t,
 	model_save(t->model, w);
 	put_bits(t, w);
 	put_optimizer(&t->optimizer, w);
+	if (input_ranges(t))
+		safetensors_put_tensor(w, RANGES, input_ranges(t));
 	safetensors_put(w, "trawl.position", "F64", SHAPE(POSITION_COUNT), position);
 	return w;
 }
@@ -237,6 +247,8 @@ static int read_checkpoint(struct trainer *t, const char *path, struct error *e)
 		status = model_load_from(t->model, f, e);
 	if (status == 0)
 		status = read_optimizer(&t->optimizer, f, e);
+	if (status == 0 && input_ranges(t))
+		status = read_named(f, RANGES, input_ranges(t), e);
 	if (status == 0)
 		status = read_metrics(&t->result, f, e);
 	if (status == 0)
@@ -268,6 +280,8 @@ static void broadcast_state(struct trainer *t)
 		broadcast_tensor(t, optimizer_state(&t->optimizer, i, &name));
 		free(name);
 	}
+	if (input_ranges(t))
+		broadcast_tensor(t, input_ranges(t));
 	parallel_broadcast(&t->parallel, &t->position, sizeof t->position);
 	parallel_broadcast(&t->parallel, &t->result.rows, sizeof t->result.rows);
 	int rows = t->result.rows;

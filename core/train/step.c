@@ -1,6 +1,6 @@
 /* One update: gradients of the batch's shards, summed in the fixed tree, and the optimizer. */
 #include "core/base/text.h"
-#include "core/train/trainer.h"
+#include "core/train/calibrate.h"
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -13,7 +13,8 @@ struct shard {
 	struct tensor *images; // (n, channels, height, width)
 	struct tensor *label;  // (n), I32
 	int64_t n;
-	float weight; /* its share of the batch's samples */
+	float weight;         /* its share of the batch's samples */
+	struct range *inputs; /* (parameters) what layers' inputs ranged over; null: not wanted */
 };
 
 static void shard_read(struct shard *s, const struct trainer *t, int64_t first, int64_t n,
@@ -79,6 +80,8 @@ static void shard_gradient(struct trainer *t, struct shard *s, float *out, doubl
 	for (int64_t i = 0; i < s->n; i++)
 		figure[FIGURE_LOSS] += (double)tensor_f32(pass.cross_entropy)[i];
 	figure[FIGURE_CORRECT] = count_correct(pass.logits, tensor_i32(s->label));
+	if (s->inputs)
+		memcpy(s->inputs, f.observed, (size_t)parameters * sizeof *s->inputs);
 	objective_gradient(&pass, &f, losses, gradient, &trace);
 	figure[FIGURE_TRACE] = trace * (double)s->n;
 	for (int i = 0; i < parameters; i++)
@@ -101,13 +104,16 @@ static void scatter_sum(struct tensor **to, int count, const float **from)
 	}
 }
 
-/* This rank's shards of the batch `first` … `first + batch - 1`; figures (shards, FIGURES). */
-static void sum_shards(struct trainer *t, int64_t first, int64_t batch, double *figures)
+/* This rank's shards of the batch `first` … `first + batch - 1`; figures (shards, FIGURES), inputs
+ * (shards, parameters) or null. */
+static void sum_shards(struct trainer *t, int64_t first, int64_t batch, double *figures,
+                       struct range *inputs)
 {
 	const struct parallel *p = &t->parallel;
 
 	for (int i = p->first_shard; i < p->first_shard + p->count; i++) {
-		struct shard shard = {0};
+		struct shard shard = {.inputs = inputs ? inputs + i * t->model->parameters.count
+		                                       : NULL};
 		float *out = shard_sum_next(&t->sum);
 		int64_t start, n;
 		shard_samples(batch, p->shards, i, &start, &n);
@@ -128,11 +134,15 @@ int trainer_step(struct trainer *t)
 	const struct parallel *p = &t->parallel;
 	int64_t first = at->epoch_step * t->spec->train_batch, left = t->train->count - first;
 	int64_t batch = left < t->spec->train_batch ? left : t->spec->train_batch;
+	int64_t ranges = (int64_t)p->shards * t->model->parameters.count;
 	double *figures = xcalloc((size_t)p->shards * FIGURES, sizeof *figures);
+	struct range *inputs = NULL;
 	double total[FIGURES] = {0};
 
 	assert(batch > 0);
-	sum_shards(t, first, batch, figures);
+	if (calibrate_moves(t))
+		inputs = xcalloc((size_t)ranges, sizeof *inputs);
+	sum_shards(t, first, batch, figures, inputs);
 	const float *sum = shard_sum_total(&t->sum, p);
 	parallel_merge(p, figures, (int64_t)p->shards * FIGURES);
 	for (int i = 0; i < p->shards * FIGURES; i++)
@@ -143,9 +153,16 @@ int trainer_step(struct trainer *t)
 	double rate = schedule_rate(&t->schedule, at->step, trainer_steps_per_epoch(t),
 	                            (double)t->spec->train_epochs);
 	double norm = optimizer_step(&t->optimizer, t->gradient, rate);
-	if (!isfinite(total[FIGURE_LOSS]) || !isfinite(norm))
+	if (!isfinite(total[FIGURE_LOSS]) || !isfinite(norm)) {
+		free(inputs);
 		return -1;
+	}
 	model_update_statistics(t->model, t->statistics);
+	if (calibrate_moves(t)) {
+		calibrate_merge(t, inputs, ranges);
+		calibrate_move(t, inputs, batch);
+	}
+	free(inputs);
 	at->loss_sum += total[FIGURE_LOSS];
 	at->correct += total[FIGURE_CORRECT];
 	at->trace_sum += total[FIGURE_TRACE];

@@ -7,6 +7,7 @@
 #include "core/models/quantized.h"
 #include "core/models/weights.h"
 #include "core/tensor/onednn/onednn.h"
+#include "core/train/calibrate.h"
 #include "core/train/checkpoint.h"
 #include "core/train/start.h"
 #include <math.h>
@@ -53,9 +54,8 @@ static int find_data(struct trainer *t, struct error *e)
 	return 0;
 }
 
-/* Rank 0 opens first and builds the cache where there is none; the others find it. */
-static int open_split(struct trainer *t, enum split split, int64_t limit, struct dataset **out,
-                      struct error *e)
+int trainer_open(struct trainer *t, enum split split, int64_t limit, struct dataset **out,
+                 struct error *e)
 {
 	const struct trial_spec *s = t->spec;
 	struct dataset_request request = {.name = s->data_name,
@@ -101,14 +101,14 @@ static int open_data(struct trainer *t, struct error *e)
 	const struct trial_spec *s = t->spec;
 	const char *augment = s->data_augment;
 
-	if (open_split(t, SPLIT_TEST, s->data_test_limit, &t->test, e))
+	if (trainer_open(t, SPLIT_TEST, s->data_test_limit, &t->test, e))
 		return -1;
 	if (s->train_epochs > 0) {
-		if (open_split(t, SPLIT_TRAIN, s->data_limit, &t->train, e))
+		if (trainer_open(t, SPLIT_TRAIN, s->data_limit, &t->train, e))
 			return -1;
 		t->sample = xmalloc((size_t)t->train->count * sizeof *t->sample);
 	}
-	if (measured_images(s) && open_split(t, SPLIT_TRAIN, measured_images(s), &t->seen, e))
+	if (measured_images(s) && trainer_open(t, SPLIT_TRAIN, measured_images(s), &t->seen, e))
 		return -1;
 	if (critical_init(&t->critical, s->critical_categories, s->critical_group, t->test, e))
 		return -1;
@@ -154,21 +154,25 @@ static int make_model(struct trainer *t, struct error *e)
 		c.width = (int)s->model_width;
 	t->model = model_new(&c, F32);
 	parameter_start(&t->model->parameters, s->train_seed);
+	bool by_percentile = strcmp(s->quant_activation_range, "percentile") == 0;
 	bool from_input = strcmp(s->quant_bits, "input") == 0; /* read later, by start_load */
-	struct quantization_settings q = {.kind = s->quant_scale,
-	                                  .weight_bits = from_input ? QUANT_BITS_MAX
-	                                                            : (int)s->quant_weight_bits,
-	                                  .per_channel = !strcmp(s->quant_granularity, "channel"),
-	                                  .keep_first = s->quant_keep_first,
-	                                  .keep_last = s->quant_keep_last,
-	                                  .percentile = s->quant_percentile};
-	t->quantized = q.weight_bits != 0 && q.weight_bits != FULL_PRECISION_BITS;
+	struct quantization_settings q = {
+	        .kind = s->quant_scale,
+	        .weight_bits = from_input ? QUANT_BITS_MAX : (int)s->quant_weight_bits,
+	        .per_channel = !strcmp(s->quant_granularity, "channel"),
+	        .keep_first = s->quant_keep_first,
+	        .keep_last = s->quant_keep_last,
+	        .percentile = s->quant_percentile,
+	        .activation_bits = (int)s->quant_activation_bits,
+	        .activation_percentile = by_percentile ? s->quant_percentile : 100};
+	t->quantized = q.weight_bits != 0 || q.activation_bits != 0; /* 32 was made 0 */
 	make_objective(t);
 	if (!t->quantized)
 		return 0;
 	if (quantization_init(&t->quantization, t->model, &q, e))
 		return -1;
 	quantized_learn(&t->quantization, t->model);
+	t->quantization.activations.moving = calibrate_moves(t);
 	return 0;
 }
 
@@ -242,9 +246,10 @@ static enum outcome prepare(struct trainer *t, struct error *e)
 	if (t->files.resume && checkpoint_resume(t, t->files.resume, e))
 		return OUTCOME_CHECKPOINT_BAD;
 	enum outcome loaded = start_load(t, e);
-	if (loaded == OUTCOME_DONE && t->quantized)
-		quantized_start(&t->quantization, t->model);
-	return loaded;
+	if (loaded != OUTCOME_DONE || !t->quantized)
+		return loaded;
+	quantized_start(&t->quantization, t->model);
+	return !t->files.resume && calibrate(t, e) ? OUTCOME_REFUSE : OUTCOME_DONE;
 }
 
 /* Reading data for the first time can take minutes: say that something is under way. */

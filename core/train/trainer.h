@@ -119,6 +119,11 @@ enum outcome trainer_init(struct trainer *t, const cJSON *trial, const struct tr
                           const struct parallel *p, struct error *e);
 void trainer_release(struct trainer *t);
 
+/* A part of the trial's data set, at most `limit` images (0: all).  All ranks together: rank 0
+ * opens first and builds the cache where there is none.  Free with dataset_free. */
+int trainer_open(struct trainer *t, enum split split, int64_t limit, struct dataset **out,
+                 struct error *e);
+
 /* The last batch of an epoch may be partial; it counts. */
 int64_t trainer_steps_per_epoch(const struct trainer *t);
 const struct quantization *trainer_quantization(const struct trainer *t); /* null: none */
