@@ -63,7 +63,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.c.o $(call lib,coordinator) $(call lib,worker
 .PHONY: quickstart check check-all bench
 CHECK   := tidy $(filter-out sim golden trained,$(TESTS)) golden sim $(patsubst tests/%.sh,%,$(wildcard tests/*.sh))
 SANITIZED := accuracy activation agent allocation base batch bits cache calibration checkpoint coordinator \
-	critical data fetch fisher image kernels kill lsq objective ood optimizer parallel per_image \
+	critical data fetch fisher fold image kernels kill lsq objective ood optimizer parallel per_image \
 	quant safetensors scale source plot spec store tape transfer verbs wire
 LONG    := $(patsubst tests/long/%.sh,long/%,$(wildcard tests/long/*.sh))
 

@@ -190,6 +190,13 @@ static void rules_between_fields_are_checked(void **state)
 	         "start_from: found {\"file\":\"a\",\"change\":{}}; allowed: exactly one of file, "
 	         "trial, "
 	         "change"},
+	        {"{\"quant\": {\"fold_batch_norm\": true}, \"train\": {\"epochs\": 2}}",
+	         "quant.fold_batch_norm: found true; allowed: false while train.epochs is not 0, "
+	         "since training needs the batch norms"},
+	        {"{\"quant\": {\"fold_batch_norm\": true, \"scale\": \"lsq\"}, \"train\": "
+	         "{\"epochs\": 0}}",
+	         "quant.fold_batch_norm: found true; allowed: false with quant.scale lsq, whose "
+	         "steps are those of the weights as trained"},
 	        {"{\"start_from\": {\"trial\": \"12\"}}",
 	         "start_from.trial: found \"12\"; allowed: a trial's identity, 64 hex digits "
 	         "(trawl show "

@@ -1,6 +1,7 @@
 /* Which layers are quantized, and what a quantized model costs. */
 #include "core/models/cost.h"
 #include "core/base/text.h"
+#include "core/models/fold.h"
 #include <stdlib.h>
 
 static int quantizer_check(const struct quantization_settings *s, const struct quantizer *kind,
@@ -80,12 +81,12 @@ static int64_t scale_count(const struct quantization *q, const struct parameter 
 
 int64_t model_bytes(const struct model *m, const struct quantization *q)
 {
-	int64_t bytes = 4 * parameter_elements(&m->buffers);
+	int64_t bytes = m->folded ? 0 : 4 * parameter_elements(&m->buffers);
 
 	for (int i = 0; i < m->parameters.count; i++) {
 		const struct parameter *p = &m->parameters.item[i];
-		if (p->role == PARAMETER_STEP) /* these are scales */
-			continue;
+		if (p->role == PARAMETER_STEP || (m->folded && fold_drops(m, i)))
+			continue; /* steps are among the scales */
 		int64_t bits = shape_count(p->value->shape) * parameter_bits(q, i);
 
 		bytes += (bits + 7) / 8 + 4 * scale_count(q, p, i);

@@ -19,7 +19,8 @@ int quantization_init(struct quantization *q, const struct model *m,
 
 /* Bytes of the stored model, exactly: for each quantized weight ceil(elements * bits / 8) of packed
  * codes and 4 for each scale; 4 per element of every other parameter and of the running statistics.
- * num_batches_tracked is not counted.  q may be null. */
+ * num_batches_tracked is not counted, nor of a folded model its norms, but for their shifts.  q may
+ * be null. */
 int64_t model_bytes(const struct model *m, const struct quantization *q);
 
 /* Bit operations for one image of config.image_px: sum over convolutions and linear layers of

@@ -2,6 +2,7 @@
 #include "core/base/text.h"
 #include "core/models/bits.h"
 #include "core/models/cost.h"
+#include "core/models/fold.h"
 #include "core/models/quantized.h"
 #include "core/models/weights.h"
 #include <stdlib.h>
@@ -78,9 +79,23 @@ static void put_metadata(struct safetensors_writer *w, const struct model *m,
 	safetensors_put_metadata(w, "bits", text);
 	safetensors_put_metadata(w, "activation_bits", inputs);
 	safetensors_put_metadata(w, "model_bytes", bytes);
+	if (m->folded)
+		safetensors_put_metadata(w, "folded", "true");
 	free(inputs);
 	free(text);
 	free(bytes);
+}
+
+/* A parameter or buffer that stays as it is; learned steps are among the scales. */
+static void put_plain(struct safetensors_writer *w, const struct model *m, int i)
+{
+	const struct parameter *p = model_item(m, i);
+
+	if (p->role == PARAMETER_STEP || (m->folded && fold_drops(m, i)))
+		return;
+	char *name = m->folded ? fold_name(m, i) : xstrdup(p->name);
+	safetensors_put_tensor(w, name, p->value);
+	free(name);
 }
 
 int model_export(const struct model *m, const struct quantization *q, const char *path,
@@ -91,17 +106,15 @@ int model_export(const struct model *m, const struct quantization *q, const char
 	int result;
 
 	for (int i = 0; i < m->parameters.count; i++) {
-		const struct parameter *p = &m->parameters.item[i];
-
 		if (q && q->bits[i])
 			put_codes(w, q, m, i, &b);
-		else if (p->role != PARAMETER_STEP) /* those are among the scales */
-			safetensors_put_tensor(w, p->name, p->value);
+		else
+			put_plain(w, m, i);
 		if (q && q->activations.bits && q->activations.chosen[i])
 			put_input(w, q, m, i, &b);
 	}
-	for (int i = 0; i < m->buffers.count; i++)
-		safetensors_put_tensor(w, m->buffers.item[i].name, m->buffers.item[i].value);
+	for (int i = m->parameters.count; i < model_items(m); i++)
+		put_plain(w, m, i);
 	put_metadata(w, m, q);
 	result = safetensors_write(w, path, e);
 	safetensors_writer_free(w);

@@ -130,6 +130,19 @@ void model_free(struct model *m)
 	free(m);
 }
 
+struct parameter *model_item(const struct model *m, int i)
+{
+	int parameters = m->parameters.count;
+
+	assert(i >= 0 && i < model_items(m));
+	return i < parameters ? &m->parameters.item[i] : &m->buffers.item[i - parameters];
+}
+
+int model_items(const struct model *m)
+{
+	return m->parameters.count + m->buffers.count;
+}
+
 void model_begin(struct forward *f, struct tape *t, const struct model *m, enum forward_mode mode,
                  const struct quantization *q)
 {

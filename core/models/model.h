@@ -65,7 +65,12 @@ struct model {
 	struct parameter_set parameters; /* all trainable, in definition order */
 	struct parameter_set buffers;    /* running mean, variance of each batch norm, in order */
 	struct resnet *net;
+	bool folded; /* its batch norms are shifts alone (model_fold) */
 };
+
+/* Parameter i, or, from parameters.count on, a buffer. */
+struct parameter *model_item(const struct model *m, int i);
+int model_items(const struct model *m); /* of both */
 
 /* Parameters are zeros until parameter_start(&m->parameters, seed) or model_load; running
  * statistics are 0 and 1.  type is F32 or F64. */

@@ -1,6 +1,7 @@
 /* Reading weights into a model, with every mismatch in one message, and saving them. */
 #include "core/models/weights.h"
 #include "core/base/text.h"
+#include "core/models/fold.h"
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,24 +96,24 @@ static bool scale_fits(const struct safetensor *scale, struct shape weight)
 	return scale->count == 1 || (scale->shape.n == 1 && scale->shape.d[0] == weight.d[0]);
 }
 
-static struct source find_source(const struct safetensors *f, const struct parameter *p,
-                                 struct problems *problems)
+static struct source find_source(const struct safetensors *f, const char *name,
+                                 const struct parameter *p, struct problems *problems)
 {
-	struct source s = {.plain = safetensors_find(f, p->name)};
+	struct source s = {.plain = safetensors_find(f, name)};
 	const struct safetensor *values = s.plain;
 
 	if (!s.plain) {
-		s.codes = find_with(f, p->name, ".codes");
-		s.scale = find_with(f, p->name, ".scale");
+		s.codes = find_with(f, name, ".codes");
+		s.scale = find_with(f, name, ".scale");
 		values = s.codes;
 	}
 	if (p->role == PARAMETER_STEP) /* learned anew where the file has none that fits */
 		return values && shape_equal(values->shape, p->value->shape) ? s
 		                                                             : (struct source){0};
 	if (!values || (s.codes && !s.scale))
-		problem_add(problems, MISSING, p->name);
+		problem_add(problems, MISSING, name);
 	else if (!shape_equal(values->shape, p->value->shape))
-		report_shape(problems, p->name, values->shape, p->value->shape);
+		report_shape(problems, name, values->shape, p->value->shape);
 	else if (s.codes && !scale_fits(s.scale, p->value->shape))
 		report_shape(problems, s.scale->name, s.scale->shape, SHAPE(values->shape.d[0]));
 	return s;
@@ -151,37 +152,41 @@ static int read_source(const struct source *s, struct tensor *value, struct erro
 	if (!s->codes)
 		return 0;
 	t = dequantized(s, value->shape);
-	for (int64_t i = 0; i < s->codes->count; i++) {
-		if (value->type == F64)
-			((double *)tensor_write(value))[i] = tensor_f32(t)[i];
-		else
-			((float *)tensor_write(value))[i] = tensor_f32(t)[i];
-	}
+	for (int64_t i = 0; i < s->codes->count; i++)
+		tensor_set(value, i, (double)tensor_f32(t)[i]);
 	tensor_free(t);
 	return 0;
 }
 
-static struct parameter *item_at(struct model *m, int i)
+/* Where each item's values are; what a file of a folded model drops has none. */
+static void find_sources(const struct model *m, const struct safetensors *file, bool folded,
+                         struct source *source, struct problems *problems)
 {
-	int parameters = m->parameters.count;
-
-	return i < parameters ? &m->parameters.item[i] : &m->buffers.item[i - parameters];
+	for (int i = 0; i < model_items(m); i++) {
+		struct parameter *p = model_item(m, i);
+		char *name = folded ? fold_name(m, i) : xstrdup(p->name);
+		if (!folded || !fold_drops(m, i))
+			source[i] = find_source(file, name, p, problems);
+		free(name);
+	}
 }
 
 int model_load_from(struct model *m, const struct safetensors *file, struct error *e)
 {
-	int count = m->parameters.count + m->buffers.count, bad;
+	int count = model_items(m), bad;
 	struct source *source = xcalloc((size_t)count, sizeof(*source));
 	struct problems problems = {0};
+	bool folded = safetensors_metadata(file, "folded") != NULL;
 
-	for (int i = 0; i < count; i++)
-		source[i] = find_source(file, item_at(m, i), &problems);
+	find_sources(m, file, folded, source, &problems);
 	for (int i = 0; i < safetensors_count(file); i++)
 		if (!belongs(source, count, safetensors_item(file, i)))
 			problem_add(&problems, EXTRA, safetensors_item(file, i)->name);
 	bad = problem_report(&problems, m, safetensors_path(file), e);
 	for (int i = 0; i < count && !bad; i++)
-		bad = read_source(&source[i], item_at(m, i)->value, e);
+		bad = read_source(&source[i], model_item(m, i)->value, e);
+	if (folded && !bad)
+		fold_clear_norms(m);
 	problem_release(&problems);
 	free(source);
 	return bad;

@@ -18,8 +18,9 @@ void model_save(const struct model *m, struct safetensors_writer *w);
 /* The quantized model: "X.weight" of b bits becomes "X.weight.codes" (I8, whatever b is) and
  * "X.weight.scale" (F32, (1) or (O)); a layer X whose input is quantized has "X.input_scale" (F32)
  * and "X.input_zero_point" (I32); the rest stays.  Metadata: "model", "bits" (JSON: name to bits),
- * "granularity", "activation_bits", "model_bytes".  What model_load reads back is bit for bit what
- * was evaluated. */
+ * "granularity", "activation_bits", "model_bytes".  Of a folded model a
+ * convolution X has "X.bias" in place of its norm, and metadata say "folded".  What model_load
+ * reads back is bit for bit what was evaluated. */
 int model_export(const struct model *m, const struct quantization *q, const char *path,
                  struct error *e);
 #endif

@@ -4,6 +4,7 @@
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/data/source.h"
+#include "core/models/fold.h"
 #include "core/models/quantized.h"
 #include "core/models/weights.h"
 #include "core/tensor/onednn/onednn.h"
@@ -246,6 +247,8 @@ static enum outcome prepare(struct trainer *t, struct error *e)
 	if (t->files.resume && checkpoint_resume(t, t->files.resume, e))
 		return OUTCOME_CHECKPOINT_BAD;
 	enum outcome loaded = start_load(t, e);
+	if (loaded == OUTCOME_DONE && s->quant_fold_batch_norm)
+		model_fold(t->model);
 	if (loaded != OUTCOME_DONE || !t->quantized)
 		return loaded;
 	quantized_start(&t->quantization, t->model);
