@@ -62,9 +62,10 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.c.o $(call lib,coordinator) $(call lib,worker
 # ---- the two commands ----
 .PHONY: quickstart check check-all bench
 CHECK   := tidy $(filter-out sim golden trained,$(TESTS)) golden sim $(patsubst tests/%.sh,%,$(wildcard tests/*.sh))
-SANITIZED := accuracy activation agent allocation base batch bits cache calibration checkpoint coordinator \
-	critical data fetch fisher fold image kernels kill lsq objective ood optimizer parallel per_image \
-	quant safetensors scale source plot spec store tape transfer verbs wire
+SANITIZED := accuracy activation agent allocation base batch bits cache calibration checkpoint \
+	coordinator critical data fetch fisher fold image kernels kill layer_costs lsq objective ood \
+	optimizer parallel per_image plot quant safetensors scale source spec store tape transfer \
+	verbs wire
 LONG    := $(patsubst tests/long/%.sh,long/%,$(wildcard tests/long/*.sh))
 
 quickstart:

@@ -79,19 +79,28 @@ static int64_t scale_count(const struct quantization *q, const struct parameter 
 	return q->scaling.per_channel ? p->value->shape.d[0] : 1;
 }
 
+int64_t parameter_bytes(const struct model *m, const struct quantization *q, int i)
+{
+	const struct parameter *p = &m->parameters.item[i];
+	int64_t bits = shape_count(p->value->shape) * parameter_bits(q, i);
+
+	if (p->role == PARAMETER_STEP || (m->folded && fold_drops(m, i)))
+		return 0; /* steps are among the scales */
+	return (bits + 7) / 8 + 4 * scale_count(q, p, i);
+}
+
 int64_t model_bytes(const struct model *m, const struct quantization *q)
 {
 	int64_t bytes = m->folded ? 0 : 4 * parameter_elements(&m->buffers);
 
-	for (int i = 0; i < m->parameters.count; i++) {
-		const struct parameter *p = &m->parameters.item[i];
-		if (p->role == PARAMETER_STEP || (m->folded && fold_drops(m, i)))
-			continue; /* steps are among the scales */
-		int64_t bits = shape_count(p->value->shape) * parameter_bits(q, i);
-
-		bytes += (bits + 7) / 8 + 4 * scale_count(q, p, i);
-	}
+	for (int i = 0; i < m->parameters.count; i++)
+		bytes += parameter_bytes(m, q, i);
 	return bytes;
+}
+
+int64_t parameter_bit_operations(const struct model *m, const struct quantization *q, int i)
+{
+	return m->parameters.item[i].macs * parameter_bits(q, i) * input_bits(q, i);
 }
 
 int64_t model_bit_operations(const struct model *m, const struct quantization *q)
@@ -99,7 +108,7 @@ int64_t model_bit_operations(const struct model *m, const struct quantization *q
 	int64_t total = 0;
 
 	for (int i = 0; i < m->parameters.count; i++)
-		total += m->parameters.item[i].macs * parameter_bits(q, i) * input_bits(q, i);
+		total += parameter_bit_operations(m, q, i);
 	return total;
 }
 

@@ -27,6 +27,11 @@ int64_t model_bytes(const struct model *m, const struct quantization *q);
  * multiply-accumulates * weight bits * bits of the layer's input; full precision counts as 32
  * bits.  q may be null. */
 int64_t model_bit_operations(const struct model *m, const struct quantization *q);
+
+/* What one parameter adds to each of them. */
+int64_t parameter_bytes(const struct model *m, const struct quantization *q, int i);
+int64_t parameter_bit_operations(const struct model *m, const struct quantization *q, int i);
+
 int64_t model_elements(const struct model *m); /* of all parameters but learned steps */
 int64_t model_macs(const struct model *m);     /* multiply-accumulates for one image */
 #endif

@@ -104,6 +104,23 @@ static int stage_build(struct resnet *r, const struct model_config *c, struct bu
 	return in;
 }
 
+/* Outputs that are added up are one stream.  It begins with the stem; another one begins where the
+ * shape changes, with the block's output and its projection. */
+static void mark_streams(const struct resnet *r, struct parameter *item)
+{
+	int stream = 1;
+
+	item[r->conv1.weight].stream = stream;
+	for (int i = 0; i < r->block_count; i++) {
+		const struct block *k = &r->block[i];
+
+		stream += k->stride != 1 || k->in != k->out;
+		item[k->conv[k->convs - 1].weight].stream = stream;
+		if (k->projected)
+			item[k->shortcut_conv.weight].stream = stream;
+	}
+}
+
 struct resnet *resnet_new(const struct model_config *c, struct builder *b)
 {
 	struct resnet *r = xcalloc(1, sizeof(*r));
@@ -116,6 +133,7 @@ struct resnet *resnet_new(const struct model_config *c, struct builder *b)
 	for (int s = 0; s < c->stages; s++)
 		channels = stage_build(r, c, b, s, channels);
 	r->linear = linear_add(b, c->linear_name, channels, c->classes);
+	mark_streams(r, b->parameters->item);
 	return r;
 }
 

@@ -24,6 +24,8 @@ struct parameter {
 	bool trainable;       /* false: frozen, has no gradient; starts true */
 	int64_t fan_in;       /* of a bias: inputs of its layer; else 0 */
 	int64_t macs;         /* multiply-accumulates for one image that use this weight; else 0 */
+	int stream;           /* of a convolution: the residual stream that its output is part of,
+	                         counted from 1; else 0 */
 };
 
 struct parameter_set {

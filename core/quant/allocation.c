@@ -141,7 +141,8 @@ static int optimize(struct knapsack *k, int *chosen, struct error *e)
 	return result;
 }
 
-static int solve(struct knapsack *k, int *chosen, double *bound, struct error *e)
+/* gap: by how much the answer's omega may be above the least. */
+static int solve(struct knapsack *k, int *chosen, double *gap, struct error *e)
 {
 	double price[KNAPSACK_BUDGETS] = {0};
 
@@ -152,7 +153,8 @@ static int solve(struct knapsack *k, int *chosen, double *bound, struct error *e
 	if (optimize(k, chosen, e))
 		return -1;
 	knapsack_prices(k, price);
-	*bound = knapsack_search(k, price, chosen);
+	double bound = knapsack_search(k, price, chosen);
+	*gap = knapsack_omega(k, chosen) - bound;
 	return 0;
 }
 
@@ -180,12 +182,14 @@ int allocation_solve(struct allocation *a, const struct allocation_problem *p, s
 	struct knapsack k;
 	int *item = xcalloc((size_t)p->layers, sizeof(*item)), items = number_items(p, item);
 	int *chosen = xcalloc((size_t)items, sizeof(*chosen)), result = -1;
+	double gap = 0;
 
 	a->layers = p->layers;
 	a->chosen = xcalloc((size_t)p->layers, sizeof(*a->chosen));
 	make_knapsack(&k, p, item, items);
-	if (check_budgets(p, &k, e) == 0 && solve(&k, chosen, &a->bound, e) == 0) {
+	if (check_budgets(p, &k, e) == 0 && solve(&k, chosen, &gap, e) == 0) {
 		set_answer(a, p, item, chosen);
+		a->bound = a->omega - gap;
 		result = 0;
 	}
 	knapsack_release(&k);

@@ -38,8 +38,8 @@ struct allocation_problem {
 struct allocation {
 	int *chosen; /* (layers) candidates */
 	int layers;
-	double omega;                     /* the sum over layers */
-	double bound;                     /* no answer has less: omega, but for rounding */
+	double omega; /* the sum over layers */
+	double bound; /* no answer has less: omega, when it is proved to be the best */
 	int64_t used[ALLOCATION_BUDGETS]; /* fixed included */
 };
 

@@ -58,22 +58,34 @@ static int64_t common_divisor(int64_t a, int64_t b)
 	return a;
 }
 
-/* Subtracts what every choice of an item uses, and divides by what all the rest is a multiple of.
- */
-static void rebase(struct knapsack *k, int budget)
+/* Subtracts what every choice of an item uses; returns what all the rest is a multiple of. */
+static int64_t subtract_least(struct knapsack *k, int budget)
 {
-	int64_t unit = 0;
+	int64_t unit = 0, most = 0; /* that all items together can use */
 
-	k->limit[budget] -= knapsack_least_use(k, budget);
-	assert(k->limit[budget] >= 0);
 	for (int i = 0; i < k->items; i++) {
-		int64_t least = least_use(&k->item[i], budget);
+		int64_t least = least_use(&k->item[i], budget), largest = 0;
 
 		for (int c = 0; c < k->item[i].count; c++) {
-			k->item[i].choice[c].use[budget] -= least;
-			unit = common_divisor(unit, k->item[i].choice[c].use[budget]);
+			int64_t *use = &k->item[i].choice[c].use[budget];
+
+			*use -= least;
+			unit = common_divisor(unit, *use);
+			largest = *use > largest ? *use : largest;
 		}
+		most += largest;
 	}
+	if (most < k->limit[budget])
+		k->limit[budget] = most;
+	return unit;
+}
+
+static void rebase(struct knapsack *k, int budget)
+{
+	k->limit[budget] -= knapsack_least_use(k, budget);
+	assert(k->limit[budget] >= 0);
+
+	int64_t unit = subtract_least(k, budget);
 	if (unit == 0)
 		return;
 	k->limit[budget] /= unit;
