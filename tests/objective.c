@@ -168,6 +168,34 @@ static void a_model_that_is_its_own_teacher_learns_nothing_from_it(void **state)
 	fixture_release(&other);
 }
 
+/* -(1 - s) log p_y - s / K sum_k log p_k, as PyTorch's cross_entropy, beside teacher and term. */
+static void smoothed_labels_are_pytorchs(void **state)
+{
+	struct fixture x;
+	struct pass p;
+	double want = 0, plain = 0;
+
+	fixture_init(&x, 0, 0);
+	x.objective.smoothing = 0.3;
+	pass_init(&p, &x, FORWARD_TRAINING);
+	for (int i = 0; i < IMAGES; i++) {
+		double sum = 0, mean = 0, z[CLASSES];
+		for (int k = 0; k < CLASSES; k++) {
+			z[k] = tensor_at(p.batch.logits, i * CLASSES + k);
+			sum += exp(z[k]);
+			mean += z[k] / CLASSES;
+		}
+		double label = z[tensor_i32(x.labels)[i]];
+		want += (log(sum) - 0.7 * label - 0.3 * mean) / IMAGES;
+		plain += (log(sum) - label) / IMAGES;
+	}
+	assert_true(fabs(tensor_at(p.losses.loss, 0) - want) < 1e-12);
+	assert_true(fabs(tensor_at(p.losses.term, 0) - plain) < 1e-12);
+	pass_release(&p);
+	assert_slope_is_that_of_the_value(&x);
+	fixture_release(&x);
+}
+
 static void use_critical(struct fixture *x, double lambda)
 {
 	x->critical[0] = 3;
@@ -223,6 +251,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(distillation_has_the_gradient_of_its_value),
 	        cmocka_unit_test(a_model_that_is_its_own_teacher_learns_nothing_from_it),
+	        cmocka_unit_test(smoothed_labels_are_pytorchs),
 	        cmocka_unit_test(the_term_of_the_critical_loss_has_the_gradient_of_its_value),
 	        cmocka_unit_test(the_term_of_the_critical_loss_is_another),
 	        cmocka_unit_test(the_difference_form_serves_the_whole_objective),

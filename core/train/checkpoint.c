@@ -45,11 +45,28 @@ static void position_unpack(struct position *p, const double in[POSITION_COUNT])
 #undef ROW
 }
 
-static void put_optimizer(const struct optimizer *o, struct safetensors_writer *w)
+/* What is kept besides the model: the optimizer's state, the average, and gradients of an update
+ * that has had some of its batches.  Null beyond the last; *name is the caller's to free. */
+static struct tensor *state_at(const struct trainer *t, int i, char **name)
 {
-	for (int i = 0; i < optimizer_state_count(o); i++) {
-		char *name;
-		struct tensor *state = optimizer_state(o, i, &name);
+	int slots = optimizer_state_count(&t->optimizer), gradient = i - slots - t->average.count;
+
+	if (i < slots)
+		return optimizer_state(&t->optimizer, i, name);
+	if (gradient < 0)
+		return average_value(&t->average, t->model, i - slots, name);
+	if (!trainer_amid_update(t) || gradient >= t->model->parameters.count)
+		return NULL;
+	*name = xformat("trawl.gradient.%s", t->model->parameters.item[gradient].name);
+	return t->gradient[gradient];
+}
+
+static void put_state(const struct trainer *t, struct safetensors_writer *w)
+{
+	struct tensor *state;
+	char *name;
+
+	for (int i = 0; (state = state_at(t, i, &name)); i++) {
 		safetensors_put_tensor(w, name, state);
 		free(name);
 	}
@@ -81,7 +98,7 @@ static struct safetensors_writer *put_all(const struct trainer *t,
 	safetensors_put_metadata(w, "numerics", t->numerics);
 	model_save(t->model, w);
 	put_bits(t, w);
-	put_optimizer(&t->optimizer, w);
+	put_state(t, w);
 	if (input_ranges(t))
 		safetensors_put_tensor(w, RANGES, input_ranges(t));
 	safetensors_put(w, "trawl.position", "F64", SHAPE(POSITION_COUNT), position);
@@ -214,13 +231,13 @@ static int read_named(const struct safetensors *f, const char *name, struct tens
 	return safetensor_read(s, to, e);
 }
 
-static int read_optimizer(struct optimizer *o, const struct safetensors *f, struct error *e)
+static int read_state(const struct trainer *t, const struct safetensors *f, struct error *e)
 {
+	struct tensor *state;
 	int status = 0;
+	char *name;
 
-	for (int i = 0; i < optimizer_state_count(o) && status == 0; i++) {
-		char *name;
-		struct tensor *state = optimizer_state(o, i, &name);
+	for (int i = 0; status == 0 && (state = state_at(t, i, &name)); i++) {
 		status = read_named(f, name, state, e);
 		free(name);
 	}
@@ -246,13 +263,13 @@ static int read_checkpoint(struct trainer *t, const char *path, struct error *e)
 	if (status == 0)
 		status = model_load_from(t->model, f, e);
 	if (status == 0)
-		status = read_optimizer(&t->optimizer, f, e);
-	if (status == 0 && input_ranges(t))
-		status = read_named(f, RANGES, input_ranges(t), e);
-	if (status == 0)
 		status = read_metrics(&t->result, f, e);
 	if (status == 0)
 		status = read_position(t, f, e);
+	if (status == 0)
+		status = read_state(t, f, e);
+	if (status == 0 && input_ranges(t))
+		status = read_named(f, RANGES, input_ranges(t), e);
 	if (f)
 		safetensors_close(f);
 	return status;
@@ -275,14 +292,16 @@ static void broadcast_model(const struct trainer *t, struct model *m)
 
 static void broadcast_state(struct trainer *t)
 {
-	for (int i = 0; i < optimizer_state_count(&t->optimizer); i++) {
-		char *name;
-		broadcast_tensor(t, optimizer_state(&t->optimizer, i, &name));
+	struct tensor *state;
+	char *name;
+
+	parallel_broadcast(&t->parallel, &t->position, sizeof t->position);
+	for (int i = 0; (state = state_at(t, i, &name)); i++) {
+		broadcast_tensor(t, state);
 		free(name);
 	}
 	if (input_ranges(t))
 		broadcast_tensor(t, input_ranges(t));
-	parallel_broadcast(&t->parallel, &t->position, sizeof t->position);
 	parallel_broadcast(&t->parallel, &t->result.rows, sizeof t->result.rows);
 	int rows = t->result.rows;
 	if (t->parallel.rank) {
@@ -301,7 +320,7 @@ int checkpoint_resume(struct trainer *t, const char *path, struct error *e)
 		return error_prefix(e, "cannot resume from %s", path);
 	broadcast_model(t, t->model);
 	broadcast_state(t);
-	t->optimizer.steps = t->position.step;
+	t->optimizer.steps = trainer_updates(t);
 	return 0;
 }
 

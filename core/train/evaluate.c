@@ -58,7 +58,7 @@ static void merge(struct trainer *t, struct accuracy *a)
 	free(all);
 }
 
-static enum order evaluate_set(struct trainer *t, const struct dataset *d, struct accuracy *a)
+static enum order evaluate_model(struct trainer *t, const struct dataset *d, struct accuracy *a)
 {
 	int64_t size = t->spec->eval_batch, count = d->count;
 	int64_t batches = (count + size - 1) / size, ranks = t->parallel.ranks;
@@ -80,6 +80,15 @@ static enum order evaluate_set(struct trainer *t, const struct dataset *d, struc
 	}
 	merge(t, a);
 	return ORDER_GO;
+}
+
+/* The average, where there is one. */
+static enum order evaluate_set(struct trainer *t, const struct dataset *d, struct accuracy *a)
+{
+	average_swap(&t->average, t->model);
+	enum order order = evaluate_model(t, d, a);
+	average_swap(&t->average, t->model);
+	return order;
 }
 
 enum order trainer_evaluate(struct trainer *t)

@@ -80,7 +80,7 @@ static void close_epoch(struct trainer *t)
 {
 	struct position *at = &t->position;
 	struct result *r = &t->result;
-	int64_t last = at->step - 1, epoch = at->epoch + 1;
+	int64_t last = trainer_updates(t) - 1, epoch = at->epoch + 1;
 	int first = r->rows;
 
 	trainer_clock(t);
@@ -91,7 +91,7 @@ static void close_epoch(struct trainer *t)
 	result_row(r, "accuracy", at->step, epoch, accuracy_top1(&t->accuracy));
 	result_row(r, "test_loss", at->step, epoch, accuracy_loss(&t->accuracy));
 	result_row(r, "learning_rate", at->step, epoch,
-	           schedule_rate(&t->schedule, last, trainer_steps_per_epoch(t),
+	           schedule_rate(&t->schedule, last, trainer_updates_per_epoch(t),
 	                         (double)t->spec->train_epochs));
 	result_row(r, "images_per_second", at->step, epoch, at->samples / at->epoch_seconds);
 	result_row(r, "seconds", at->step, epoch, at->seconds);
@@ -256,6 +256,7 @@ enum outcome train_run(struct trainer *t, struct error *e)
 		ended = evaluate_seen(t, e);
 	if (ended != LOOP_GOES_ON)
 		return (enum outcome)ended;
+	average_settle(&t->average, t->model);
 	if (t->spec->train_epochs == 0)
 		report_evaluation(t);
 	report_final(t);

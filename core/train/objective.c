@@ -54,6 +54,16 @@ static struct tensor *soft_cross_entropy(struct tape *t, struct tensor *z, struc
 	return op_add(t, op_mean(t, op_cross_entropy(t, z, labels)), move);
 }
 
+/* The labels' probabilities: 1 - s at the label, and s / classes everywhere (Szegedy et al. 2016).
+ */
+static struct tensor *smooth_labels(struct tape *t, struct tensor *z, struct tensor *labels,
+                                    double s)
+{
+	struct tensor *p = op_one_hot(t, labels, z->shape.d[1], z->type);
+
+	return op_shift(t, op_scale(t, p, 1 - s), s / (double)z->shape.d[1]);
+}
+
 /* T^2 KL(teacher | model), but for the teacher's entropy, which is constant. */
 static struct tensor *distillation(const struct batch_pass *b, struct tape *t,
                                    struct tensor *labels)
@@ -87,8 +97,12 @@ struct losses batch_losses(void *self, struct forward *f)
 	struct losses l = {plain, plain};
 	if (b->objective->term.lambda > 0 && b->objective->critical)
 		l.term = critical_loss(b, t);
+	if (b->objective->smoothing > 0) {
+		struct tensor *p = smooth_labels(t, b->logits, labels, b->objective->smoothing);
+		l.loss = soft_cross_entropy(t, b->logits, labels, p);
+	}
 	if (b->soft)
-		l.loss = op_add(t, plain, distillation(b, t, labels));
+		l.loss = op_add(t, l.loss, distillation(b, t, labels));
 	return l;
 }
 

@@ -9,6 +9,7 @@ struct objective {
 	struct regularizer term;
 	const struct critical *critical; /* the term is of L_F (methods.md A1); null: of L_A */
 	struct model *teacher;           /* full precision; null: no distillation.  Owned */
+	double smoothing;                /* of the labels in L_A, not in the term's loss */
 	double distill, temperature;     /* L = L_A + distill * T^2 KL(teacher | model) at T */
 };
 void objective_release(struct objective *o);

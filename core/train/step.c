@@ -1,4 +1,5 @@
-/* One update: gradients of the batch's shards, summed in the fixed tree, and the optimizer. */
+/* One step: gradients of the batch's shards, summed in the fixed tree, and the optimizer when they
+ * complete an update. */
 #include "core/base/text.h"
 #include "core/train/calibrate.h"
 #include <assert.h>
@@ -104,6 +105,36 @@ static void scatter_sum(struct tensor **to, int count, const float **from)
 	}
 }
 
+/* The same times the batch's share of its update, and added to what that has already. */
+static void scatter_share(struct tensor **to, int count, const float **from, float share,
+                          bool first)
+{
+	for (int i = 0; i < count; i++) {
+		int64_t n = shape_count(to[i]->shape);
+		float *out = tensor_write(to[i]);
+
+		for (int64_t k = 0; k < n; k++)
+			out[k] = (first ? 0 : out[k]) + share * (*from)[k];
+		*from += n;
+	}
+}
+
+/* The batch's gradients into those of its update, which may have more batches. */
+static void take_gradient(struct trainer *t, const float **sum, int64_t batch)
+{
+	int64_t at = t->position.epoch_step, group = t->spec->train_accumulate;
+	int64_t first = at / group * group * t->spec->train_batch;
+	int64_t most = group * t->spec->train_batch, left = t->train->count - first;
+	int64_t samples = left < most ? left : most;
+	int count = t->model->parameters.count;
+
+	if (samples == batch)
+		scatter_sum(t->gradient, count, sum);
+	else
+		scatter_share(t->gradient, count, sum, (float)((double)batch / (double)samples),
+		              at % group == 0);
+}
+
 /* This rank's shards of the batch `first` … `first + batch - 1`; figures (shards, FIGURES), inputs
  * (shards, parameters) or null. */
 static void sum_shards(struct trainer *t, int64_t first, int64_t batch, double *figures,
@@ -128,6 +159,15 @@ static void sum_shards(struct trainer *t, int64_t first, int64_t batch, double *
 	}
 }
 
+/* The optimizer's step, at the rate of the update that the batches so far complete. */
+static int update(struct trainer *t)
+{
+	double rate = schedule_rate(&t->schedule, trainer_updates(t) - 1,
+	                            trainer_updates_per_epoch(t), (double)t->spec->train_epochs);
+
+	return isfinite(optimizer_step(&t->optimizer, t->gradient, rate)) ? 0 : -1;
+}
+
 int trainer_step(struct trainer *t)
 {
 	struct position *at = &t->position;
@@ -148,12 +188,10 @@ int trainer_step(struct trainer *t)
 	for (int i = 0; i < p->shards * FIGURES; i++)
 		total[i % FIGURES] += figures[i];
 	free(figures);
-	scatter_sum(t->gradient, t->model->parameters.count, &sum);
+	take_gradient(t, &sum, batch);
 	scatter_sum(t->statistics, t->model->buffers.count, &sum);
-	double rate = schedule_rate(&t->schedule, at->step, trainer_steps_per_epoch(t),
-	                            (double)t->spec->train_epochs);
-	double norm = optimizer_step(&t->optimizer, t->gradient, rate);
-	if (!isfinite(total[FIGURE_LOSS]) || !isfinite(norm)) {
+	at->epoch_step++;
+	if (!isfinite(total[FIGURE_LOSS]) || (!trainer_amid_update(t) && update(t))) {
 		free(inputs);
 		return -1;
 	}
@@ -163,13 +201,14 @@ int trainer_step(struct trainer *t)
 		calibrate_move(t, inputs, batch);
 	}
 	free(inputs);
+	if (!trainer_amid_update(t))
+		average_update(&t->average, t->model);
 	at->loss_sum += total[FIGURE_LOSS];
 	at->correct += total[FIGURE_CORRECT];
 	at->trace_sum += total[FIGURE_TRACE];
 	at->samples += (double)batch;
 	at->train_samples += (double)batch;
 	at->step++;
-	at->epoch_step++;
 	t->steps_here++;
 	return 0;
 }

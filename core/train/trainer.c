@@ -24,6 +24,32 @@ int64_t trainer_steps_per_epoch(const struct trainer *t)
 	return (t->train->count + t->spec->train_batch - 1) / t->spec->train_batch;
 }
 
+int64_t trainer_updates_per_epoch(const struct trainer *t)
+{
+	int64_t group = t->spec->train_accumulate;
+
+	return (trainer_steps_per_epoch(t) + group - 1) / group;
+}
+
+int64_t trainer_updates(const struct trainer *t)
+{
+	int64_t done = t->position.epoch_step, group = t->spec->train_accumulate;
+
+	if (!t->train)
+		return 0;
+	if (done == trainer_steps_per_epoch(t))
+		done += group - 1; /* what is left at the end is an update too */
+	return t->position.epoch * trainer_updates_per_epoch(t) + done / group;
+}
+
+bool trainer_amid_update(const struct trainer *t)
+{
+	int64_t done = t->position.epoch_step;
+
+	return t->train && done % t->spec->train_accumulate != 0 &&
+	       done < trainer_steps_per_epoch(t);
+}
+
 const struct quantization *trainer_quantization(const struct trainer *t)
 {
 	return t->quantized ? &t->quantization : NULL;
@@ -132,6 +158,7 @@ static void make_objective(struct trainer *t)
 	        (struct objective){.term = {.lambda = s->fisher_regularizer,
 	                                    .difference = strcmp(s->fisher_form, "difference") == 0,
 	                                    .radius = s->fisher_radius},
+	                           .smoothing = s->train_label_smoothing,
 	                           .distill = s->distill_weight,
 	                           .temperature = s->distill_temperature};
 	if (t->critical.count && strcmp(s->fisher_loss, "all") != 0)
@@ -217,8 +244,11 @@ static int make_optimizer(struct trainer *t, struct error *e)
 	settings.kind = s->train_optimizer;
 	settings.momentum = s->train_momentum;
 	settings.nesterov = s->train_nesterov;
+	settings.beta[0] = s->train_beta1;
+	settings.beta[1] = s->train_beta2;
 	settings.weight_decay = s->train_weight_decay;
 	settings.clip_norm = s->train_clip_norm;
+	average_init(&t->average, t->model, s->train_epochs ? s->train_ema_decay : 0);
 	t->gradient = tensors_like(&t->model->parameters);
 	t->statistics = tensors_like(&t->model->buffers);
 	shard_sum_init(&t->sum, parameter_elements(&t->model->parameters) +
@@ -249,10 +279,14 @@ static enum outcome prepare(struct trainer *t, struct error *e)
 	enum outcome loaded = start_load(t, e);
 	if (loaded == OUTCOME_DONE && s->quant_fold_batch_norm)
 		model_fold(t->model);
-	if (loaded != OUTCOME_DONE || !t->quantized)
+	if (loaded != OUTCOME_DONE)
 		return loaded;
-	quantized_start(&t->quantization, t->model);
-	return !t->files.resume && calibrate(t, e) ? OUTCOME_REFUSE : OUTCOME_DONE;
+	if (t->quantized)
+		quantized_start(&t->quantization, t->model);
+	if (t->files.resume)
+		return OUTCOME_DONE;
+	average_start(&t->average, t->model);
+	return t->quantized && calibrate(t, e) ? OUTCOME_REFUSE : OUTCOME_DONE;
 }
 
 /* Reading data for the first time can take minutes: say that something is under way. */
@@ -304,6 +338,7 @@ void trainer_release(struct trainer *t)
 	if (t->quantized)
 		quantization_release(&t->quantization);
 	objective_release(&t->objective);
+	average_release(&t->average);
 	model_free(t->model);
 	shard_sum_release(&t->sum);
 	critical_release(&t->critical);

@@ -4,6 +4,7 @@
 #include "core/data/batch.h"
 #include "core/eval/accuracy.h"
 #include "core/models/cost.h"
+#include "core/train/average.h"
 #include "core/train/objective.h"
 #include "core/train/optimizer.h"
 #include "core/train/parallel.h"
@@ -17,9 +18,9 @@ enum order { ORDER_GO, ORDER_CHECKPOINT, ORDER_YIELD, ORDER_STOP };
 /* Where the training is, as checkpoints keep it.  Sums are over the epoch under way; figures that
  * are measured, not computed, come last. */
 struct position {
-	int64_t step;       /* updates made */
+	int64_t step;       /* batches trained on */
 	int64_t epoch;      /* epochs finished, evaluation included */
-	int64_t epoch_step; /* updates made in the epoch under way */
+	int64_t epoch_step; /* batches of the epoch under way */
 	double loss_sum;    /* cross-entropy over its samples */
 	double correct, samples;
 	double trace_sum;     /* Fisher-trace term R times samples; 0 without regularizer */
@@ -83,6 +84,7 @@ struct trainer {
 	int64_t sample_epoch;
 
 	struct model *model;
+	struct average average; /* of the model over time: what is evaluated and kept */
 	struct quantization quantization;
 	bool quantized;
 	struct critical critical; /* count 0: none */
@@ -90,7 +92,7 @@ struct trainer {
 	struct optimizer optimizer;
 	struct schedule schedule;
 	struct shard_sum sum;       /* gradients, then batch statistics, of a shard */
-	struct tensor **gradient;   /* (parameters) */
+	struct tensor **gradient;   /* (parameters) of the update under way, as far as it is */
 	struct tensor **statistics; /* (buffers) */
 
 	struct position position;
@@ -104,7 +106,7 @@ struct trainer {
 
 	int64_t kept[CHECKPOINTS_KEPT]; /* steps of the checkpoints in the folder, oldest first */
 	int kept_count;
-	int64_t steps_here;                      /* updates made in this run */
+	int64_t steps_here;                      /* batches trained on in this run */
 	double clock, checkpoint_clock;          /* seconds: last look, last checkpoint */
 	double progress_clock, progress_samples; /* since the last progress */
 	double images_per_second;
@@ -124,11 +126,16 @@ void trainer_release(struct trainer *t);
 int trainer_open(struct trainer *t, enum split split, int64_t limit, struct dataset **out,
                  struct error *e);
 
-/* The last batch of an epoch may be partial; it counts. */
+/* Batches; the last one of an epoch may be partial, it counts. */
 int64_t trainer_steps_per_epoch(const struct trainer *t);
+/* The same of updates, one for train.accumulate batches; and how many were made. */
+int64_t trainer_updates_per_epoch(const struct trainer *t);
+int64_t trainer_updates(const struct trainer *t);
+bool trainer_amid_update(const struct trainer *t); /* some of its batches are done, not all */
 const struct quantization *trainer_quantization(const struct trainer *t); /* null: none */
 
-/* One update from the next batch of the epoch.  -1: the loss or gradient is not finite. */
+/* The next batch of the epoch, and an update when it completes one.  -1: the loss or gradient is
+ * not finite. */
 int trainer_step(struct trainer *t);
 
 /* Evaluates the quantized model on the test set, every rank a part; asks for orders in between.
