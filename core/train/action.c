@@ -2,10 +2,12 @@
 #include "core/train/action.h"
 #include "core/train/landscape.h"
 #include "core/train/loop.h"
+#include "core/train/measure.h"
 #include <string.h>
 
 const struct action actions[] = {
         {"train", "trains and evaluates; zero epochs evaluate only", train_run},
+        {"fisher", "measures Fisher information per layer, and evaluates", measure_run},
         {"landscape", "maps the loss around the weights, and evaluates", landscape_run},
 };
 const int action_count = sizeof actions / sizeof *actions;
@@ -18,6 +20,8 @@ enum outcome action_run(struct trainer *t, const cJSON *trial, const struct tria
 
 	if (outcome != OUTCOME_DONE)
 		return outcome;
+	if (!spec->train_epochs)
+		t->result.rows = 0; /* a checkpoint may have kept some: they are made again */
 	for (int i = 0; i < action_count; i++)
 		if (!strcmp(actions[i].name, spec->action))
 			return actions[i].run(t, e);

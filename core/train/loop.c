@@ -123,7 +123,6 @@ static void report_evaluation(struct trainer *t)
 {
 	struct result *r = &t->result;
 
-	r->rows = 0;
 	result_row(r, "accuracy", 0, 0, accuracy_top1(&t->accuracy));
 	result_row(r, "test_loss", 0, 0, accuracy_loss(&t->accuracy));
 	if (t->parallel.rank == 0 && t->observer.metrics)
@@ -218,7 +217,7 @@ static void report_final(struct trainer *t)
 	report_layers(t);
 }
 
-static int add_artifact(struct trainer *t, const char *name, char *path, struct error *e)
+int loop_add_artifact(struct trainer *t, const char *name, char *path, struct error *e)
 {
 	struct written *w = &t->artifact[t->artifacts++];
 
@@ -234,7 +233,7 @@ static int write_artifacts(struct trainer *t, struct error *e)
 		free(path);
 		return -1;
 	}
-	if (add_artifact(t, "weights", path, e))
+	if (loop_add_artifact(t, "weights", path, e))
 		return -1;
 	if (!t->quantized)
 		return 0;
@@ -243,7 +242,7 @@ static int write_artifacts(struct trainer *t, struct error *e)
 		free(path);
 		return -1;
 	}
-	return add_artifact(t, "quantized", path, e);
+	return loop_add_artifact(t, "quantized", path, e);
 }
 
 enum outcome train_run(struct trainer *t, struct error *e)

@@ -12,4 +12,7 @@ enum outcome train_run(struct trainer *t, struct error *e);
 /* What an order makes of a run: an outcome, or LOOP_GOES_ON.  Checkpoints are written here. */
 enum { LOOP_GOES_ON = -1 };
 int loop_obey(struct trainer *t, enum order order, struct error *e);
+
+/* A file that was written, as an artifact of the trial; takes the path over, on failure too. */
+int loop_add_artifact(struct trainer *t, const char *name, char *path, struct error *e);
 #endif

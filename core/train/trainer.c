@@ -120,6 +120,8 @@ static int64_t measured_images(const struct trial_spec *s)
 
 	if (!strcmp(s->action, "landscape") && s->landscape_images > most)
 		most = s->landscape_images;
+	if (!strcmp(s->action, "fisher") && s->fisher_images > most)
+		most = s->fisher_images;
 	return most;
 }
 

@@ -39,7 +39,7 @@ struct progress {
 
 /* A file that was written: a checkpoint or an artifact. */
 struct written {
-	const char *name; /* "checkpoint" "weights" "quantized" */
+	const char *name; /* "checkpoint" "weights" "quantized" "fisher" */
 	const char *path;
 	char sha256[SHA256_HEX];
 	int64_t bytes;
@@ -110,7 +110,7 @@ struct trainer {
 	double clock, checkpoint_clock;          /* seconds: last look, last checkpoint */
 	double progress_clock, progress_samples; /* since the last progress */
 	double images_per_second;
-	struct written artifact[2]; /* (artifacts) final weights, quantized export */
+	struct written artifact[3]; /* (artifacts) weights, quantized export, Fisher diagonal */
 	int artifacts;
 };
 
