@@ -103,6 +103,13 @@ static const struct option_row get_options[] = {
         OPTION_JSON,
         OPTION_HELP,
         OPTIONS_END};
+static const struct option_row compare_options[] = {
+        {"--metric", NULL, "NAME|all", "of studies (default: what they optimise, or accuracy)"},
+        OPTION_DB,
+        OPTION_JSON,
+        OPTION_CSV,
+        OPTION_HELP,
+        OPTIONS_END};
 static const struct option_row plot_options[] = {
         {"--output", "-o", "FILE.svg|FILE.png",
          "one picture, there (default: every slice, as both, here)"},
@@ -154,6 +161,12 @@ static const struct verb verbs[] = {
         {"logs", "TRIAL", "what a trial printed", logs_options, 1, 1, verb_logs, NULL},
         {"best", "[STUDY]", "the best trials by the study's first objective", best_options, 0, 1,
          verb_best, NULL},
+        {"compare", "TRIAL TRIAL | STUDY STUDY", "two trials or studies side by side",
+         compare_options, 2, 2, verb_compare,
+         "Trials of a study that differ in seeds only are taken together: mean and 95 % interval, "
+         "and\n"
+         "of the difference too (Welch).  What is swept in either study must be equal to be "
+         "compared."},
         {"plot", "landscape TRIAL [TRIAL …]", "draw the loss around trials as SVG and PNG",
          plot_options, 2, 9, verb_plot,
          "Lines of several trials share a frame, planes lie side by side under one scale of "

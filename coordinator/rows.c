@@ -36,6 +36,36 @@ void rows_release(struct rows *r)
 	*r = (struct rows){0};
 }
 
+void rows_name(struct rows *r, int column, const char *name)
+{
+	free(r->name[column]);
+	r->name[column] = xstrdup(name);
+}
+
+static void cell_set(struct cell *c, enum cell_type type, char *text)
+{
+	free(c->text);
+	*c = (struct cell){type, text};
+}
+
+void cell_set_text(struct cell *c, const char *text)
+{
+	cell_set(c, CELL_TEXT, xstrdup(text));
+}
+
+void cell_set_real(struct cell *c, double value)
+{
+	if (isfinite(value))
+		cell_set(c, CELL_REAL, xformat("%.17g", value));
+	else
+		cell_set(c, CELL_NULL, NULL);
+}
+
+void cell_set_integer(struct cell *c, int64_t value)
+{
+	cell_set(c, CELL_INTEGER, xformat("%lld", (long long)value));
+}
+
 static const struct cell *at(const struct rows *r, int64_t row, const char *column)
 {
 	for (int i = 0; i < r->columns && row < r->count; i++)

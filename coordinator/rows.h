@@ -26,6 +26,13 @@ void rows_init(struct rows *r, int columns); /* names null */
 struct cell *rows_add(struct rows *r);       /* a new row of null cells */
 void rows_release(struct rows *r);
 
+/* For rows that come from no database: a column's name, a cell; a value that is no number is null.
+ */
+void rows_name(struct rows *r, int column, const char *name);
+void cell_set_text(struct cell *c, const char *text);
+void cell_set_real(struct cell *c, double value);
+void cell_set_integer(struct cell *c, int64_t value);
+
 /* Cells by row and column name; "" / `otherwise` for null or an absent column. */
 const char *rows_text(const struct rows *r, int64_t row, const char *column);
 int64_t rows_int(const struct rows *r, int64_t row, const char *column, int64_t otherwise);

@@ -56,6 +56,7 @@ int verb_logs(const struct options *o, struct error *e);
 int verb_best(const struct options *o, struct error *e);
 int verb_sql(const struct options *o, struct error *e);
 int verb_export(const struct options *o, struct error *e);
+int verb_compare(const struct options *o, struct error *e);
 int verb_plot(const struct options *o, struct error *e);
 int verb_get(const struct options *o, struct error *e);
 int verb_data(const struct options *o, struct error *e);

@@ -60,7 +60,7 @@ every_verb_has_help() {
 every_reader_speaks_json() {
 	local verb
 	for verb in studies workers status "show 1" "explain 1" "best first" "export first" "sql select(1)" \
-		"watch first" "logs 1"; do
+		"watch first" "logs 1" "compare first/0 first/1"; do
 		json "$trawl" $verb || { echo "$verb --json"; return 1; }
 	done
 }
@@ -105,6 +105,9 @@ law studies_share_equal_trials "$trawl" launch "$dir/second.json"
 law only_one_more_trial_was_made is "select count(*) from trial" 5
 law every_reader_speaks_json every_reader_speaks_json
 law sql_only_reads refuses 1 "only reading" "$trawl" sql "delete from trial"
+law a_study_and_a_trial_are_not_compared refuses 1 "first is a study|first/0 is a trial" "$trawl" compare first first/0
+law nothing_done_is_nothing_to_compare refuses 1 "no trial that is done" "$trawl" compare first second
+law two_trials_are_compared says "quant.weight_bits  8        4" "$trawl" compare first/0 first/1
 law an_unknown_study_names_the_nearest refuses 1 "did you mean first" "$trawl" status frist
 law explain_says_what_is_missing says "No agent" "$trawl" explain first/-1
 law a_picture_without_a_landscape_says_what_makes_one refuses 1 'no landscape|"action": "landscape"' \
