@@ -247,5 +247,7 @@ int main(void)
 	        cmocka_unit_test(moving_ranges_go_on_after_a_stop_on_any_ranks),
 	        cmocka_unit_test(the_export_has_scales_and_zero_points),
 	};
+
+	cmocka_set_test_filter(getenv("TRAWL_TEST_ONLY"));
 	return cmocka_run_group_tests_name("activation", tests, scratch_make, scratch_remove);
 }

@@ -189,5 +189,7 @@ int main(void)
 	        cmocka_unit_test(an_export_has_biases_and_no_norms),
 	        cmocka_unit_test(a_folded_trial_says_what_the_plain_one_says),
 	};
+
+	cmocka_set_test_filter(getenv("TRAWL_TEST_ONLY"));
 	return cmocka_run_group_tests_name("fold", tests, scratch_make, scratch_remove);
 }

@@ -4,7 +4,7 @@
 /* ---- fake quantization: its residual and its mask frozen at the point ---- */
 static double frozen_residual[WEIGHTS], frozen_mask[WEIGHTS];
 static const double scales[3] = {0.21, 0.35, 0.4};
-enum { BITS = 3, LEARNED_BITS = 2 };
+enum { BITS = 3 };
 
 static T *quantize(struct tape *t, T *w, int64_t count)
 {
@@ -30,12 +30,17 @@ static T *f_quantize_frozen(struct tape *t, T **x)
 
 /* The step's part of the gradient is scaled: as if the value followed it only so far. */
 static double frozen_slope[WEIGHTS];
-static const double SHIFT = -0.8; /* weights of either sign beside positive steps */
+
+/* Weights of either sign, far enough out to be clipped, beside positive steps. */
+static T *spread(struct tape *t, T *x)
+{
+	return op_scale(t, op_shift(t, x, -0.8), 3);
+}
 
 static T *learned(struct tape *t, T **x, int64_t count)
 {
-	T *w = op_shift(t, x[0], SHIFT), *y = op_learned_quantize(t, w, x[1], LEARNED_BITS);
-	int64_t length = shape_count(y->shape), top = (1 << (LEARNED_BITS - 1)) - 1;
+	T *w = spread(t, x[0]), *y = op_learned_quantize(t, w, x[1], BITS);
+	int64_t length = shape_count(y->shape), top = (1 << (BITS - 1)) - 1;
 
 	for (int64_t i = 0; i < length; i++) {
 		double s = tensor_at(x[1], i / (length / count)), place = tensor_at(w, i) / s;
@@ -53,12 +58,12 @@ static T *f_learned_frozen(struct tape *t, T **x)
 {
 	struct shape s = x[0]->shape;
 	int64_t count = shape_count(x[1]->shape), shared = shape_count(s) / count;
-	double factor = 1 / sqrt((double)(shared * ((1 << (LEARNED_BITS - 1)) - 1)));
+	double factor = 1 / sqrt((double)(shared * ((1 << (BITS - 1)) - 1)));
 	T *at = constant(t, s, frozen_residual), *step = op_reshape(t, x[1], SHAPE(count, 1));
 	T *moved = op_scale(t, op_sub(t, op_expand(t, step, s), at), factor);
 	T *slope = op_mul(t, constant(t, s, frozen_slope), op_add(t, at, moved));
 
-	return op_add(t, op_mul(t, op_shift(t, x[0], SHIFT), constant(t, s, frozen_mask)), slope);
+	return op_add(t, op_mul(t, spread(t, x[0]), constant(t, s, frozen_mask)), slope);
 }
 
 /* ---- activations ---- */

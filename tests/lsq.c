@@ -271,5 +271,7 @@ int main(void)
 	        cmocka_unit_test(steps_go_on_after_a_stop_with_the_same_bits),
 	        cmocka_unit_test(what_starts_from_it_has_its_steps_unless_the_bits_change),
 	};
+
+	cmocka_set_test_filter(getenv("TRAWL_TEST_ONLY"));
 	return cmocka_run_group_tests_name("lsq", tests, scratch_make, scratch_remove);
 }

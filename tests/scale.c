@@ -164,5 +164,7 @@ int main(void)
 	        cmocka_unit_test(scales_of_channels_are_those_of_their_rows),
 	        cmocka_unit_test(a_percentile_of_zero_gives_way_to_the_largest),
 	};
+
+	cmocka_set_test_filter(getenv("TRAWL_TEST_ONLY"));
 	return cmocka_run_group_tests_name("scale", tests, NULL, NULL);
 }
