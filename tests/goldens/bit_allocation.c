@@ -64,22 +64,31 @@ static int read_ties(const cJSON *c, struct instance *x, struct error *e)
 	return 0;
 }
 
-/* Uses need not be whole: counts of the smallest power of two that they and the limit are
- * multiples of, or of what still fits. */
+static bool all_whole(const struct instance *x, double scale)
+{
+	for (int i = 0; i < x->rows * x->columns; i++)
+		if (x->use[i] * scale != floor(x->use[i] * scale))
+			return false;
+	return true;
+}
+
+/* Uses need not be whole: counts of the smallest power of two that they are multiples of, or of
+ * what still fits. */
 static double use_scale(const struct instance *x)
 {
 	double scale = 1, most = x->limit;
-	bool whole;
 
 	for (int i = 0; i < x->rows * x->columns; i++)
 		most = fmax(most, x->use[i]);
-	do {
-		whole = true;
-		for (int i = 0; i < x->rows * x->columns && whole; i++)
-			whole = x->use[i] * scale == floor(x->use[i] * scale);
-		scale *= whole ? 1 : 2;
-	} while (!whole && most * scale < 0x1p46);
+	while (!all_whole(x, scale) && most * scale < 0x1p46)
+		scale *= 2;
 	return scale;
+}
+
+/* Where uses had to be rounded up, by less than one each, the limit gives way by as much. */
+static int64_t scaled_limit(const struct instance *x, double scale)
+{
+	return (int64_t)floor(x->limit * scale) + (all_whole(x, scale) ? 0 : x->rows);
 }
 
 static void make_layers(struct instance *x, double scale)
@@ -136,7 +145,7 @@ static int run_instance(struct golden *g, const cJSON *c, struct instance *x, st
 
 	double scale = use_scale(x), dearest = 0;
 	const cJSON *expect = cJSON_GetObjectItemCaseSensitive(c, "expect_cost");
-	struct allocation_budget budget = {"units", (int64_t)floor(x->limit * scale), 0};
+	struct allocation_budget budget = {"units", scaled_limit(x, scale), 0};
 	struct allocation_problem p = {x->layer, x->rows, &budget, 1};
 	struct allocation a;
 	bool possible = cJSON_IsNumber(expect); /* null: no answer keeps the limit */
