@@ -82,6 +82,12 @@ static const struct option_row logs_options[] = {
         OPTION_JSON,
         OPTION_HELP,
         OPTIONS_END};
+static const struct option_row show_options[] = {
+        {"--layers", NULL, NULL, "a line per layer even where all have the same bits"},
+        OPTION_DB,
+        OPTION_JSON,
+        OPTION_HELP,
+        OPTIONS_END};
 static const struct option_row best_options[] = {OPTION_LIMIT("how many (default 5)"),
                                                  OPTION_DB,
                                                  OPTION_JSON,
@@ -155,7 +161,10 @@ static const struct verb verbs[] = {
          NULL},
         {"wait", "[STUDY]", "return when nothing is left to do", wait_options, 0, 1, verb_wait,
          "Exit status 0 when every trial is done, 1 when some ended otherwise."},
-        {"show", "TRIAL", "all about one trial", change_options, 1, 1, verb_show, NULL},
+        {"show", "TRIAL", "all about one trial", show_options, 1, 1, verb_show,
+         "Where bits differ from layer to layer, each has a bar; categories are shown beside the "
+         "trial's\n"
+         "ancestor in full precision."},
         {"explain", "TRIAL", "why a trial is not running or why it failed; all its moves",
          change_options, 1, 1, verb_explain, NULL},
         {"logs", "TRIAL", "what a trial printed", logs_options, 1, 1, verb_logs, NULL},

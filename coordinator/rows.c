@@ -66,6 +66,32 @@ void cell_set_integer(struct cell *c, int64_t value)
 	cell_set(c, CELL_INTEGER, xformat("%lld", (long long)value));
 }
 
+static bool column_empty(const struct rows *r, int column)
+{
+	bool empty = true;
+	for (int64_t i = 0; i < r->count; i++)
+		empty = empty && r->cell[i * r->columns + column].type == CELL_NULL;
+	return empty;
+}
+
+void rows_drop_empty(struct rows *r)
+{
+	int kept = 0, *from = xcalloc((size_t)r->columns + 1, sizeof *from);
+	for (int k = 0; k < r->columns; k++)
+		if (!column_empty(r, k))
+			from[kept++] = k;
+		else
+			free(r->name[k]);
+	for (int k = 0; k < kept; k++)
+		r->name[k] = r->name[from[k]];
+	for (int64_t i = 0; i < r->count; i++)
+		for (int k = 0; k < kept; k++)
+			r->cell[i * kept + k] = r->cell[i * r->columns + from[k]];
+	r->columns = kept;
+	r->capacity = kept ? r->count : 0;
+	free(from);
+}
+
 static const struct cell *at(const struct rows *r, int64_t row, const char *column)
 {
 	for (int i = 0; i < r->columns && row < r->count; i++)

@@ -29,6 +29,7 @@ void rows_release(struct rows *r);
 /* For rows that come from no database: a column's name, a cell; a value that is no number is null.
  */
 void rows_name(struct rows *r, int column, const char *name);
+void rows_drop_empty(struct rows *r); /* columns in which every cell is null */
 void cell_set_text(struct cell *c, const char *text);
 void cell_set_real(struct cell *c, double value);
 void cell_set_integer(struct cell *c, int64_t value);

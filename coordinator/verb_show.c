@@ -1,4 +1,5 @@
 /* Verbs about one trial: show, explain, logs. */
+#include "coordinator/layers.h"
 #include "coordinator/screen.h"
 #include "coordinator/verb.h"
 #include "core/base/clock.h"
@@ -12,29 +13,54 @@
 enum { FOLLOW_US = 500000 };
 
 struct part {
-	const char *key, *sql;
+	const char *key, *sql, *shown; /* shown: what people see instead, or null */
 };
+
+/* Categories with what the trial lost against its full-precision ancestor. */
+static const char categories_sql[] =
+        "with own as (select category, name, max(iif(metric = 'accuracy', value, null)) accuracy,"
+        "  max(iif(metric = 'train_accuracy', value, null)) train_accuracy"
+        "  from category_metric where trial = ?1 group by category)"
+        " select own.category, own.name, own.accuracy, f.value full_precision,"
+        "  f.value - own.accuracy gap, own.train_accuracy,"
+        "  own.train_accuracy - own.accuracy train_gap from own"
+        " left join full_precision_ancestor p on p.trial = cast(?1 as integer)"
+        " left join category_metric f on f.trial = p.ancestor and f.category = own.category"
+        "  and f.metric = 'accuracy' order by own.category";
 
 /* What `show` says about a trial, in order; ?1 is its id. */
 static const struct part parts[] = {
         {"studies",
          "select s.name study, st.number, st.role, st.assignment swept from study_trial st"
-         " join study s on s.id = st.study where st.trial = ?1 order by s.id, st.number"},
-        {"inputs", "select i.role, i.input trial, t.state from trial_input i join trial t on"
-                   " t.id = i.input where i.trial = ?1"},
-        {"result", "select metric, value from result where trial = ?1 order by metric"},
-        {"categories", "select category, name, metric, value from category_metric where trial = ?1"
-                       " order by metric, category"},
-        {"layers", "select layer, metric, value from layer_metric where trial = ?1"},
+         " join study s on s.id = st.study where st.trial = ?1 order by s.id, st.number",
+         NULL},
+        {"inputs",
+         "select i.role, i.input trial, t.state from trial_input i join trial t on"
+         " t.id = i.input where i.trial = ?1",
+         NULL},
+        {"result", "select metric, value from result where trial = ?1 order by metric", NULL},
+        {"categories",
+         "select category, name, metric, value from category_metric where trial = ?1"
+         " order by metric, category",
+         categories_sql},
+        {"layers",
+         "select layer, metric, value from layer_metric where trial = ?1"
+         " order by layer, metric",
+         NULL},
         {"attempts",
          "select a.attempt, w.name worker, a.outcome, a.text, a.from_step, a.step, a.steps,"
          " a.numerics, round((coalesce(a.ended_ms, ?2) - a.started_ms) / 1000.0, 1) seconds"
          " from attempt a left join worker w on w.id = a.worker where a.trial = ?1"
-         " order by a.attempt"},
-        {"artifacts", "select name, step, bytes, state, sha256 from artifact where trial = ?1"
-                      " and state <> 'collected' order by name, step"},
-        {"events", "select datetime(at_ms / 1000, 'unixepoch') utc, kind, text from event"
-                   " where trial = ?1 order by seq"},
+         " order by a.attempt",
+         NULL},
+        {"artifacts",
+         "select name, step, bytes, state, sha256 from artifact where trial = ?1"
+         " and state <> 'collected' order by name, step",
+         NULL},
+        {"events",
+         "select datetime(at_ms / 1000, 'unixepoch') utc, kind, text from event"
+         " where trial = ?1 order by seq",
+         NULL},
 };
 enum { PARTS = sizeof parts / sizeof *parts };
 
@@ -73,23 +99,50 @@ static int show_head(const struct options *o, struct database *d, const char *id
 	return 0;
 }
 
+static void print_layers(const struct options *o, const struct rows *r)
+{
+	struct text out = {0};
+	struct layers_look look = {.all = option_given(o, "--layers"),
+	                           .unicode = layers_unicode(),
+	                           .bold = isatty(STDOUT_FILENO)};
+	layers_draw(r, look, &out);
+	fwrite(out.data, 1, out.length, stdout);
+	text_release(&out);
+}
+
+static void print_part(const struct options *o, const struct part *part, struct rows *r)
+{
+	if (!r->count)
+		return;
+	printf("\n%s\n", part->key);
+	if (!strcmp(part->key, "layers")) {
+		print_layers(o, r);
+	} else {
+		rows_drop_empty(r);
+		verb_print(o, r, NULL);
+	}
+}
+
 static int show_part(const struct options *o, struct database *d, const struct part *part,
                      const char *id, cJSON *json, struct error *e)
 {
+	const char *sql = part->shown && !json ? part->shown : part->sql;
 	char now[32];
 	struct rows r;
 	snprintf(now, sizeof now, "%" PRId64, clock_wall_ms());
-	if (verb_query(d, &r, e, part->sql, strstr(part->sql, "?2") ? 2 : 1,
-	               (const char *[]){id, now}))
-		return -1;
+	if (verb_query(d, &r, e, sql, strstr(sql, "?2") ? 2 : 1, (const char *[]){id, now})) {
+		if (sql == part->sql || !strstr(e->text, "no such table"))
+			return -1;
+		struct part plain = {part->key, part->sql, NULL}; /* an older trawl's database */
+		return show_part(o, d, &plain, id, json, e);
+	}
 	if (json) {
 		struct text t = {0};
 		rows_format(&r, ROWS_JSON, false, &t);
 		cJSON_AddItemToObject(json, part->key, cJSON_Parse(t.data));
 		text_release(&t);
-	} else if (r.count) {
-		printf("\n%s\n", part->key);
-		verb_print(o, &r, NULL);
+	} else {
+		print_part(o, part, &r);
 	}
 	rows_release(&r);
 	return 0;
