@@ -1,60 +1,9 @@
 /* Laws of data sets: what is read from folders and archives, and what is said when it cannot be. */
 #include "core/base/hash.h"
-#include "tests/fixture.h"
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
+#include "tests/dataset_lab.h"
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
 static const char *const ARCHIVES[] = {"a.tar", "a.tar.gz", "a.tar.xz", "a.zip"};
-
-struct place {
-	char *folder, *source, *cache;
-};
-
-static struct place place_new(void)
-{
-	struct place p = {scratch_new(), NULL, NULL};
-
-	p.source = xformat("%s/source", p.folder);
-	p.cache = xformat("%s/cache", p.folder);
-	return p;
-}
-
-static void place_remove(struct place *p)
-{
-	scratch_remove(p->folder);
-	free(p->source);
-	free(p->cache);
-}
-
-static struct dataset *open_split(const char *name, const char *source, const char *cache,
-                                  enum split split)
-{
-	struct dataset_request r = {.name = name, .source = source, .cache = cache, .split = split};
-	struct error e = {{0}};
-	struct dataset *d;
-
-	if (dataset_open(&r, &d, &e) != 0)
-		fail_msg("%s", e.text);
-	return d;
-}
-
-/* Opening fails with one line that has all the words. */
-#define refused(request, ...) refused_with(request, (const char *[]){__VA_ARGS__, NULL})
-static void refused_with(struct dataset_request r, const char *const *words)
-{
-	struct error e = {{0}};
-	struct dataset *d;
-
-	assert_int_equal(dataset_open(&r, &d, &e), -1);
-	assert_null(d);
-	assert_null(strchr(e.text, '\n'));
-	for (; *words; words++)
-		if (!strstr(e.text, *words))
-			fail_msg("no \"%s\" in: %s", *words, e.text);
-}
 
 static void same(const struct dataset *a, const struct dataset *b)
 {
@@ -258,7 +207,8 @@ static void unknown_name_is_refused_with_the_nearest(void **state)
 {
 	struct dataset_request r = {.name = "cifer10"};
 
-	refused(r, "\"cifer10\"", "shapes, cifar10, cifar100, folder", "did you mean \"cifar10\"");
+	refused(r, "\"cifer10\"", "cifar100, tiny_imagenet, idx, folder",
+	        "did you mean \"cifar10\"");
 	r.name = "cifar10";
 	refused(r, "cifar10", "no folder or archive");
 }

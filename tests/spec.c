@@ -116,7 +116,8 @@ static void every_kind_of_sweep_mistake_has_its_line(void **state)
 	        {"{\"name\": \"a\"}", "trial: missing; allowed: object"},
 	        {"{\"name\": \"a\", \"trial\": 3}", "trial: found 3; allowed: object"},
 	        {"{\"name\": \"a\", \"trial\": {\"model\": {\"name\": \"resnet20\"}}}",
-	         "trial.data.name: missing; allowed: shapes | cifar10 | cifar100 | folder"},
+	         "trial.data.name: missing; allowed: shapes | cifar10 | cifar100 | tiny_imagenet | "
+	         "idx | folder"},
 	        {"{\"name\": \"a\", \"trial\": T, \"serach\": {}}",
 	         "serach: unknown field; did you mean \"search\"?"},
 	        {"{\"name\": \"a\", \"trial\": T, \"search\": {\"kind\": \"gird\"}}",
@@ -211,7 +212,7 @@ static void rules_between_fields_are_checked(void **state)
 	        {"{\"data\": {\"name\": \"folder\"}}",
 	         "data.path: found nothing; allowed: the folder or archive of images, which data "
 	         "set "
-	         "folder needs"},
+	         "folder or idx needs"},
 	        {"{\"train\": {\"epochs\": 1.5}}",
 	         "train.epochs: found 1.5; allowed: integer from 0 to 100000"},
 	        {"{\"quant\": 4}", "quant: found 4; allowed: an object"},

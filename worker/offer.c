@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 /* The data sets that are looked for in every root. */
-static const char *const known_datasets[] = {"cifar10", "cifar100"};
+static const char *const known_datasets[] = {"cifar10", "cifar100", "tiny_imagenet"};
 
 static void offer_dataset(cJSON *data, const char *name, const char *path, const char *roots)
 {

@@ -203,11 +203,5 @@ static int fill_cifar100(const struct dataset_kind *kind, const struct dataset_r
 	return fill(kind, request, &cifar100, draft, e);
 }
 
-static char *variant(const struct dataset_request *request)
-{
-	(void)request;
-	return xstrdup("");
-}
-
-const struct reader cifar10_reader = {1, fill_cifar10, variant};
-const struct reader cifar100_reader = {1, fill_cifar100, variant};
+const struct reader cifar10_reader = {1, fill_cifar10, variant_none};
+const struct reader cifar100_reader = {1, fill_cifar100, variant_none};

@@ -31,6 +31,21 @@ const struct dataset_kind dataset_kinds[] = {
          &cifar100_reader,
          "official binary files train.bin, test.bin: 32x32 RGB, 100 (fine) classes",
          cifar100_groups},
+        {"tiny_imagenet",
+         0,
+         {.4802f, .4481f, .3975f},
+         {.2770f, .2691f, .2821f},
+         &tiny_imagenet_reader,
+         "as distributed: wnids.txt, words.txt, train/, val/: 64x64 RGB, 200 classes",
+         NULL},
+        {"idx",
+         0,
+         {.1307f, .1307f, .1307f},
+         {.3081f, .3081f, .3081f},
+         &idx_reader,
+         "MNIST and its like: train-images-idx3-ubyte, t10k-labels-idx1-ubyte, … or .gz; grey "
+         "becomes RGB",
+         NULL},
         {"folder",
          0,
          {.485f, .456f, .406f},
@@ -40,6 +55,12 @@ const struct dataset_kind dataset_kinds[] = {
          NULL},
 };
 const size_t dataset_kind_count = sizeof dataset_kinds / sizeof *dataset_kinds;
+
+char *variant_none(const struct dataset_request *request)
+{
+	(void)request;
+	return xstrdup("");
+}
 
 const char *split_name(enum split split)
 {

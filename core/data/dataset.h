@@ -18,12 +18,14 @@ struct dataset_request {
 	const char *name;   /* a row of dataset_kinds[] */
 	const char *source; /* folder or archive; null for "shapes" */
 	enum split split;
-	/* At most the first `limit` images: records in file order (CIFAR); the first image of every
-	 * class, then the second of every class, … (folder).  Shapes makes exactly that many. */
+	/* At most the first `limit` images: records in file order (CIFAR, idx); the first image of
+	 * every class, then the second of every class, … (folder, tiny_imagenet).  Shapes makes
+	 * exactly that many. */
 	int64_t limit;
 	const char *cache; /* folder; default $XDG_CACHE_HOME/trawl/data, ~/.cache/trawl/data */
 	int64_t seed;      /* shapes: another seed, another data set */
-	int image_size_px; /* folder: width and height of the images; default 32 */
+	/* folder, tiny_imagenet: width and height of the images; default 32 and 64 */
+	int image_size_px;
 	bool flat; /* folder: source is this split alone, <class>/… without train/, test/ */
 };
 

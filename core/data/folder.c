@@ -92,6 +92,17 @@ static int decode_all(const char *source, const struct listing *listing, struct 
 	return status;
 }
 
+int folder_decode(const char *source, const struct listing *listing, const char *const *class_name,
+                  int size_px, struct cache_draft *draft, struct error *e)
+{
+	struct cache_shape shape = {listing->count, DATASET_CHANNELS, size_px, size_px,
+	                            listing->classes};
+
+	if (cache_draft_begin(draft, &shape, class_name, e) != 0)
+		return -1;
+	return decode_all(source, listing, draft, e);
+}
+
 static int size_of(const struct dataset_request *request)
 {
 	return request->image_size_px ? request->image_size_px : FOLDER_SIZE_PX;
@@ -101,15 +112,13 @@ static int fill(const struct dataset_kind *kind, const struct dataset_request *r
                 struct cache_draft *draft, struct error *e)
 {
 	struct listing listing;
-	int size_px = size_of(request);
 
 	(void)kind;
 	if (listing_read(request->source, request->split, request->flat, &listing, e) != 0)
 		return -1;
-	struct cache_shape shape = {listing.count, 3, size_px, size_px, listing.classes};
-	int status = cache_draft_begin(draft, &shape, (const char *const *)listing.class_name, e);
-	if (status == 0)
-		status = decode_all(request->source, &listing, draft, e);
+	int status =
+	        folder_decode(request->source, &listing, (const char *const *)listing.class_name,
+	                      size_of(request), draft, e);
 	listing_release(&listing);
 	return status;
 }

@@ -120,11 +120,16 @@ static void survey_release(struct survey *s)
 	tdestroy(s->annotations, free);
 }
 
+static bool beside_annotations(const struct survey *s, const struct candidate *c)
+{
+	return s->annotated && strncmp(c->name, s->annotated, strlen(s->annotated)) == 0;
+}
+
 static void annotate(struct survey *s)
 {
-	for (int64_t i = 0; s->annotated && i < s->count; i++) {
+	for (int64_t i = 0; i < s->count; i++) {
 		struct candidate *candidate = &s->candidate[i];
-		if (strncmp(candidate->name, s->annotated, strlen(s->annotated)) != 0)
+		if (!beside_annotations(s, candidate))
 			continue;
 		char **pair = tfind(bundle_base_name(candidate->name), &s->annotations, by_text);
 		if (!pair)
@@ -237,7 +242,8 @@ static int choose_place(const char *source, enum split split, const struct surve
 	for (int place = first; place <= last; place++) {
 		if (examine(s, place, l, &stranger) > 0 && !stranger)
 			return place;
-		culprit = culprit ? culprit : stranger;
+		if (!culprit || (stranger && beside_annotations(s, stranger)))
+			culprit = stranger;
 	}
 	return culprit ? fail_stranger(source, culprit, l, e) : fail_empty(source, split, s, e);
 }

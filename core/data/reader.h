@@ -12,7 +12,17 @@ struct reader {
 	char *(*variant)(const struct dataset_request *request);
 };
 
-extern const struct reader cifar10_reader, cifar100_reader, folder_reader, shapes_reader;
+extern const struct reader cifar10_reader, cifar100_reader, folder_reader, idx_reader,
+        shapes_reader, tiny_imagenet_reader;
 
-enum { SHAPES_TRAIN = 4000, SHAPES_TEST = 1000, FOLDER_SIZE_PX = 32 };
+enum { SHAPES_TRAIN = 4000, SHAPES_TEST = 1000, FOLDER_SIZE_PX = 32, TINY_IMAGENET_SIZE_PX = 64 };
+
+/* A reader's variant when only source and split decide: "", to be freed. */
+char *variant_none(const struct dataset_request *request);
+
+/* Decodes the listed images of a folder or archive into a draft of squares of size_px; class_name
+ * (classes) is copied. */
+struct listing;
+int folder_decode(const char *source, const struct listing *listing, const char *const *class_name,
+                  int size_px, struct cache_draft *draft, struct error *e);
 #endif

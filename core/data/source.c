@@ -28,6 +28,12 @@ static const struct {
          {"cifar-100-binary", "cifar-100-binary.tar.gz", "cifar-100-binary.tar", "cifar100",
           "cifar100.tar", "cifar100.tar.gz", "cifar100.tar.xz", "cifar100.zip",
           "cifar100-test.tar.xz"}},
+        {"tiny_imagenet",
+         NULL,
+         false,
+         {"tiny-imagenet-200", "tiny-imagenet-200.zip", "tiny-imagenet-200.tar",
+          "tiny-imagenet-200.tar.gz", "tiny-imagenet-200.tar.xz", "tiny_imagenet",
+          "tiny-imagenet-20.tar.xz"}},
 };
 enum { SETS = sizeof sets / sizeof *sets };
 
@@ -108,8 +114,9 @@ static void no_such_set(int set, const char *roots, struct error *e)
 
 	for (int i = 0; sets[set].places[i]; i++)
 		text_add(&names, "%s%s", i ? ", " : "", sets[set].places[i]);
-	error_set(e, "data set %s not found: looked in %s for %s; to get it: trawl data fetch %s",
-	          sets[set].name, roots, names.data, sets[set].name);
+	error_set(e, "data set %s not found: looked in %s for %s%s%s", sets[set].name, roots,
+	          names.data, sets[set].fetched ? "; to get it: trawl data fetch " : "",
+	          sets[set].fetched ? sets[set].name : "");
 	text_release(&names);
 }
 
