@@ -239,9 +239,9 @@ static void winograd_equals_the_reference_and_itself_on_any_count_of_threads(voi
 /* ---- a residual block ---- */
 enum { BLOCK_INPUTS = 7 }; /* weights, gamma, beta of two convolutions, and the weight before */
 
-static struct tensor *block_forward(struct lab *lab, struct tensor **wrt, int64_t c)
+static struct tensor *block_forward(struct lab *lab, struct tensor **wrt, int64_t c, bool drop)
 {
-	struct tensor *image = lab_weight(lab, SHAPE(4, 3, 32, 32)), *x, *y;
+	struct tensor *image = lab_weight(lab, SHAPE(4, 3, 32, 32)), *x, *y, *z;
 
 	wrt[0] = lab_weight(lab, SHAPE(c, 3, 3, 3));
 	for (int i = 0; i < 2; i++) {
@@ -252,20 +252,32 @@ static struct tensor *block_forward(struct lab *lab, struct tensor **wrt, int64_
 	x = op_conv(T, image, wrt[0], 1, 1, 1);
 	y = op_conv(T, x, wrt[1], 1, 1, 1);
 	y = op_batch_norm(T, y, wrt[2], wrt[3], NULL, 1e-5, true, NULL, NULL);
-	y = op_conv(T, y, wrt[4], 1, 1, 1);
-	y = op_batch_norm(T, y, wrt[5], wrt[6], x, 1e-5, true, NULL, NULL);
-	return op_mean(T, op_mul(T, op_mean_pool(T, y), lab_input(lab, SHAPE(4, c))));
+	z = op_conv(T, y, wrt[4], 1, 1, 1);
+	z = op_batch_norm(T, z, wrt[5], wrt[6], x, 1e-5, true, NULL, NULL);
+	struct tensor *pooled = op_mean_pool(T, z);
+	for (int i = 0; i < 2 && drop; i++)
+		tape_drop(T, i ? y : z);
+	return op_mean(T, op_mul(T, pooled, lab_input(lab, SHAPE(4, c))));
 }
 
+/* Gradients, or those of the squares of gradients (order 2). */
 static void block_gradient(struct lab *lab, const struct backend *b, enum dtype type, int64_t c,
-                           struct tensor **d)
+                           bool drop, int order, struct tensor **d)
 {
 	struct tensor *wrt[BLOCK_INPUTS];
 
 	*lab = (struct lab){.type = type};
 	tape_init(&lab->tape, b);
-	struct tensor *y = block_forward(lab, wrt, c);
-	tape_grad(&lab->tape, y, wrt, BLOCK_INPUTS, d, GRAD_CONSUME);
+	struct tensor *y = block_forward(lab, wrt, c, drop), *sum = NULL;
+	if (order == 2) {
+		tape_grad(T, y, wrt, BLOCK_INPUTS, d, GRAD_RECORD);
+		for (int i = 0; i < BLOCK_INPUTS; i++) {
+			struct tensor *square = op_square_sum(T, d[i]);
+			sum = sum ? op_add(T, sum, square) : square;
+		}
+		y = sum;
+	}
+	tape_grad(T, y, wrt, BLOCK_INPUTS, d, GRAD_CONSUME);
 }
 
 static void blocked_stays_blocked_through_a_residual_block(void **state)
@@ -274,26 +286,50 @@ static void blocked_stays_blocked_through_a_residual_block(void **state)
 	struct lab lab;
 	int64_t before = tensor_reorders();
 
-	block_gradient(&lab, &backend_onednn, F32, 16, d);
-	assert_int_equal(tensor_reorders() - before, 0);
-	lab_release(&lab);
+	for (int order = 1; order <= 2; order++) {
+		block_gradient(&lab, &backend_onednn, F32, 16, true, order, d);
+		assert_int_equal(tensor_reorders() - before, 0);
+		lab_release(&lab);
+	}
 }
 
-static void a_residual_block_has_the_gradient_of_the_reference(void **state)
+static void check_block(int64_t channels, int order)
 {
-	static const int64_t channels[] = {16, 11};
+	struct tensor *d[BLOCK_INPUTS], *exact[BLOCK_INPUTS];
+	struct lab a, b;
 
-	for (int i = 0; i < 2; i++) {
-		struct tensor *d[BLOCK_INPUTS], *exact[BLOCK_INPUTS];
+	block_gradient(&a, &backend_onednn, F32, channels, false, order, d);
+	block_gradient(&b, &backend_ref, F64, channels, false, order, exact);
+	for (int k = 0; k < BLOCK_INPUTS; k++) {
+		double off = difference(d[k], exact[k]);
+		if (!(off < 1e-3)) /* ReLU's mask may differ at single pixels */
+			fail_msg("input %d, %d channels, order %d: off by %.2e", k, (int)channels,
+			         order, off);
+	}
+	lab_release(&a);
+	lab_release(&b);
+}
+
+static void a_residual_block_has_the_gradients_of_the_reference(void **state)
+{
+	for (int order = 1; order <= 2; order++) {
+		check_block(16, order);
+		check_block(11, order);
+	}
+}
+
+static void values_made_again_have_the_same_bits(void **state)
+{
+	struct tensor *d[BLOCK_INPUTS], *again[BLOCK_INPUTS];
+
+	for (int i = 0; i < 4; i++) {
 		struct lab a, b;
-		block_gradient(&a, &backend_onednn, F32, channels[i], d);
-		block_gradient(&b, &backend_ref, F64, channels[i], exact);
-		for (int k = 0; k < BLOCK_INPUTS; k++) {
-			double off = difference(d[k], exact[k]);
-			if (!(off < 1e-3)) /* ReLU's mask may differ at single pixels */
-				fail_msg("input %d, %d channels: off by %.2e", k, (int)channels[i],
-				         off);
-		}
+		int order = 1 + i % 2, channels = i < 2 ? 16 : 11;
+		block_gradient(&a, &backend_onednn, F32, channels, false, order, d);
+		block_gradient(&b, &backend_onednn, F32, channels, true, order, again);
+		for (int k = 0; k < BLOCK_INPUTS; k++)
+			if (!same_bits(d[k], again[k]))
+				fail_msg("input %d, %d channels, order %d", k, channels, order);
 		lab_release(&a);
 		lab_release(&b);
 	}
@@ -347,7 +383,8 @@ int main(void)
 	        cmocka_unit_test(what_passes_relu_follows_from_beta_as_from_the_output),
 	        cmocka_unit_test(winograd_equals_the_reference_and_itself_on_any_count_of_threads),
 	        cmocka_unit_test(blocked_stays_blocked_through_a_residual_block),
-	        cmocka_unit_test(a_residual_block_has_the_gradient_of_the_reference),
+	        cmocka_unit_test(a_residual_block_has_the_gradients_of_the_reference),
+	        cmocka_unit_test(values_made_again_have_the_same_bits),
 	        cmocka_unit_test(the_cache_keeps_what_was_used_last),
 	        cmocka_unit_test(the_numerics_class_names_threads_and_version),
 	};

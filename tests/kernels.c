@@ -39,6 +39,39 @@ static void waiting_memory_is_bounded_by_the_peak(void **state)
 	assert_int_equal(storage_bytes_waiting(), 0);
 }
 
+/* Sizes and lives at random: nothing overlaps, and gaps stay small. */
+static void large_storage_leaves_few_gaps(void **state)
+{
+	enum { PIECES = 40, STEPS = 4000 };
+	struct storage *s[PIECES] = {NULL};
+	uint64_t random = 5;
+
+	storage_trim();
+	storage_peak_clear();
+	size_t before = storage_bytes_in_use(), most = 0;
+	for (int i = 0; i < STEPS; i++) {
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		int k = (int)(random >> 33) % PIECES;
+		if (s[k]) {
+			size_t last = s[k]->bytes / sizeof(int) - 1;
+			assert_true(((int *)s[k]->data)[0] == k && ((int *)s[k]->data)[last] == k);
+			storage_free(s[k]);
+			s[k] = NULL;
+			continue;
+		}
+		s[k] = storage_new((size_t)(1 << 20) << (random >> 60) % 4);
+		((int *)s[k]->data)[0] = k;
+		((int *)s[k]->data)[s[k]->bytes / sizeof(int) - 1] = k;
+		size_t held = storage_bytes_in_use() + storage_bytes_waiting() - before;
+		most = held > most ? held : most;
+	}
+	assert_true(most <= (storage_bytes_peak() - before) * 5 / 4 + (16 << 20));
+	for (int k = 0; k < PIECES; k++)
+		storage_free(s[k]);
+	storage_trim();
+	assert_true(storage_bytes_in_use() == before && storage_bytes_waiting() == 0);
+}
+
 static void size_classes_waste_at_most_a_quarter(void **state)
 {
 	for (size_t bytes = 257; bytes < 100000; bytes += 61) {
@@ -199,6 +232,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        LAW(storage_is_counted_and_recycled),
 	        LAW(waiting_memory_is_bounded_by_the_peak),
+	        LAW(large_storage_leaves_few_gaps),
 	        LAW(size_classes_waste_at_most_a_quarter),
 	        LAW(blocked_form_holds_the_same_values),
 	        LAW(codes_are_clamped_and_empty_rows_are_zero),

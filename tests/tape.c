@@ -88,16 +88,23 @@ static void parameters(struct tape *t, enum dtype type, T **p)
 		p[i] = random_leaf(t, type, parameter_shape(i), 100 + (uint64_t)i);
 }
 
-static T *network_loss(struct tape *t, enum dtype type, T **p, bool fused)
+enum kind { PLAIN, FUSED, DROPPED }; /* dropped: fused, and what can be made again is */
+static T *network_loss(struct tape *t, enum dtype type, T **p, enum kind kind)
 {
-	T *x = random_leaf(t, type, SHAPE(6, 3, 7, 6), 5), *y, *z;
+	bool fused = kind != PLAIN;
+	T *x = random_leaf(t, type, SHAPE(6, 3, 7, 6), 5), *y, *z, *joined;
 	T *label = tape_adopt(t, tensor_from(I32, SHAPE(6), (int32_t[]){0, 3, 1, 4, 4, 2}));
 
 	x = op_conv(t, x, p[0], 2, 1, 1);
 	y = norm(t, fused, x, p + 1, NULL);
 	z = norm(t, fused, op_conv(t, y, p[3], 1, 1, 1), p + 4, y);
+	if (kind == DROPPED)
+		tape_drop(t, y);
+	joined = z;
 	y = affine(t, fused, op_conv(t, z, p[3], 1, 1, 1), p + 1, NULL, true);
 	z = affine(t, fused, y, p + 4, z, false);
+	if (kind == DROPPED)
+		tape_drop(t, joined);
 	z = fused ? op_add_relu(t, y, z) : op_relu(t, op_add(t, y, z));
 	z = op_matmul(t, op_mean_pool(t, z), p[6], false, false);
 	return op_mean(t, fused ? op_cross_entropy(t, z, label) : plain_cross_entropy(t, z, label));
@@ -113,14 +120,14 @@ static T *square_norm(struct tape *t, T **x, int count)
 }
 
 /* Gradients of the loss (order 1), or of the squared norm of its gradient (order 2), loose. */
-static void network_gradients(enum dtype type, bool fused, int order, T **out)
+static void network_gradients(enum dtype type, enum kind kind, int order, T **out)
 {
 	T *p[PARAMETERS], *d[PARAMETERS];
 	struct tape t;
 
 	tape_init(&t, &backend_ref);
 	parameters(&t, type, p);
-	T *y = network_loss(&t, type, p, fused);
+	T *y = network_loss(&t, type, p, kind);
 	if (order == 2) {
 		tape_grad(&t, y, p, PARAMETERS, d, GRAD_RECORD);
 		y = square_norm(&t, d, PARAMETERS);
@@ -131,13 +138,13 @@ static void network_gradients(enum dtype type, bool fused, int order, T **out)
 	tape_release(&t);
 }
 
-static void compare_networks(enum dtype a, bool fused_a, enum dtype b, bool fused_b, int order,
-                             double tolerance)
+static void compare_networks(enum dtype a, enum kind kind_a, enum dtype b, enum kind kind_b,
+                             int order, double tolerance)
 {
 	T *x[PARAMETERS], *y[PARAMETERS];
 
-	network_gradients(a, fused_a, order, x);
-	network_gradients(b, fused_b, order, y);
+	network_gradients(a, kind_a, order, x);
+	network_gradients(b, kind_b, order, y);
 	for (int i = 0; i < PARAMETERS; i++) {
 		if (tolerance == 0)
 			assert_same_bits(x[i], y[i]);
@@ -150,20 +157,62 @@ static void compare_networks(enum dtype a, bool fused_a, enum dtype b, bool fuse
 
 static void fused_equals_composite(void **state)
 {
-	compare_networks(F64, true, F64, false, 1, 1e-12);
-	compare_networks(F64, true, F64, false, 2, 1e-11);
+	compare_networks(F64, FUSED, F64, PLAIN, 1, 1e-12);
+	compare_networks(F64, FUSED, F64, PLAIN, 2, 1e-11);
 }
 
 static void float_follows_double(void **state)
 {
-	compare_networks(F64, true, F32, true, 1, 2e-5);
-	compare_networks(F64, true, F32, true, 2, 1e-4);
+	compare_networks(F64, FUSED, F32, FUSED, 1, 2e-5);
+	compare_networks(F64, FUSED, F32, FUSED, 2, 1e-4);
 }
 
 static void the_same_bits_twice(void **state)
 {
-	compare_networks(F32, true, F32, true, 1, 0);
-	compare_networks(F32, true, F32, true, 2, 0);
+	compare_networks(F32, FUSED, F32, FUSED, 1, 0);
+	compare_networks(F32, FUSED, F32, FUSED, 2, 0);
+}
+
+static void dropped_values_come_again_with_the_same_bits(void **state)
+{
+	for (int order = 1; order <= 2; order++) {
+		compare_networks(F32, DROPPED, F32, FUSED, order, 0);
+		compare_networks(F64, DROPPED, F64, FUSED, order, 0);
+	}
+}
+
+static int64_t norms_ran(void)
+{
+	return backend_ref.ran[OP_batch_norm];
+}
+
+/* x -> relu(batch norm) -> relu(batch norm + the first one) */
+static void dropped_values_are_there_only_while_they_are_used(void **state)
+{
+	struct tape t;
+	T *p[2], *d;
+
+	tape_init(&t, &backend_ref);
+	T *x = random_leaf(&t, F64, SHAPE(4, 8, 32, 32), 1);
+	for (int i = 0; i < 2; i++)
+		p[i] = random_leaf(&t, F64, SHAPE(8), 2);
+	T *y = norm(&t, true, x, p, NULL), *z = norm(&t, true, y, p, y);
+	T *loss = op_square_sum(&t, z);
+	size_t all = storage_bytes_in_use(), one = z->plain->bytes;
+	tape_drop(&t, y);
+	tape_drop(&t, z);
+	assert_true(storage_bytes_in_use() == all - 2 * one && tensor_is_clear(y));
+	int64_t before = norms_ran();
+	tape_grad(&t, loss, &x, 1, &d, GRAD_KEEP);
+	assert_int_equal(norms_ran() - before, 2);
+	assert_true(tensor_is_clear(y) && tensor_is_clear(z));
+	tape_grad(&t, loss, &x, 1, &d, GRAD_RECORD);
+	assert_true(tensor_is_clear(y) && tensor_is_clear(z) && !tensor_is_clear(d));
+	tape_restore(&t, y);
+	assert_false(tensor_is_clear(y));
+	tape_drop(&t, x); /* a leaf: nothing happens */
+	assert_false(tensor_is_clear(x));
+	tape_release(&t);
 }
 
 /* ---- the three modes ---- */
@@ -217,7 +266,7 @@ static void keep_allows_second_gradient(void **state)
 
 	tape_init(&t, &backend_ref);
 	parameters(&t, F32, p);
-	T *y = network_loss(&t, F32, p, true);
+	T *y = network_loss(&t, F32, p, DROPPED);
 	tape_grad(&t, y, p, PARAMETERS, a, GRAD_KEEP);
 	tape_grad(&t, y, p, PARAMETERS, b, GRAD_RECORD);
 	for (int i = 0; i < PARAMETERS; i++)
@@ -408,6 +457,8 @@ int main(void)
 	        LAW(fused_equals_composite),
 	        LAW(float_follows_double),
 	        LAW(the_same_bits_twice),
+	        LAW(dropped_values_come_again_with_the_same_bits),
+	        LAW(dropped_values_are_there_only_while_they_are_used),
 	        LAW(consume_frees_as_it_goes),
 	        LAW(unrecorded_adjoints_are_freed),
 	        LAW(keep_allows_second_gradient),

@@ -171,14 +171,15 @@ static struct tensor *shortcut_forward(const struct block *k, struct forward *f,
 
 static struct tensor *block_forward(const struct block *k, struct forward *f, struct tensor *x)
 {
-	struct tensor *y = x;
 	int last = k->convs - 1;
+	struct tensor *y = conv_forward(&k->conv[0], f, x);
 
 	for (int i = 0; i < last; i++) {
-		y = conv_forward(&k->conv[i], f, y);
-		y = batch_norm_forward(&k->norm[i], f, y, NULL, true);
+		struct tensor *z = batch_norm_forward(&k->norm[i], f, y, NULL, true);
+
+		y = conv_forward(&k->conv[i + 1], f, z);
+		tape_drop(f->tape, z);
 	}
-	y = conv_forward(&k->conv[last], f, y);
 	return batch_norm_forward(&k->norm[last], f, y, shortcut_forward(k, f, x), true);
 }
 

@@ -83,12 +83,22 @@ static void pass_on(struct walk *w, struct node *n)
 		tape_rewind(w->t, mark, NULL, 0);
 }
 
+/* Nothing of this walk reads x any more. */
+static void passed(struct walk *w, struct tensor *x)
+{
+	if (x->repeatable && w->mode != GRAD_CONSUME)
+		tensor_clear(x);
+	if (x->adjoint && w->mode == GRAD_RECORD && x->adjoint->output == 0)
+		tape_drop(w->t, x->adjoint);
+	adjoint_drop(w, x);
+}
+
 static void node_done(struct walk *w, struct node *n)
 {
 	if (!w->is_wrt[n->id])
 		for (int k = 0; k < n->out_count; k++)
 			if (n->out[k])
-				adjoint_drop(w, n->out[k]);
+				passed(w, n->out[k]);
 	if (w->mode != GRAD_CONSUME || !w->dependent[n->id])
 		return;
 	if (w->is_wrt[n->id])
@@ -114,6 +124,7 @@ static struct tensor *collect(struct walk *w, struct tensor *wrt)
 
 	if (!d)
 		return op_fill(w->t, wrt->type, wrt->shape, 0);
+	tape_restore(w->t, d);
 	return w->mode == GRAD_RECORD ? d : tape_leaf(w->t, d);
 }
 

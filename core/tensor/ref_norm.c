@@ -17,6 +17,12 @@ static struct layout layout_of(struct shape s)
 	return l;
 }
 
+/* Storage for an output that is wanted and has no values yet; else null. */
+static void *output(struct tensor *t)
+{
+	return t && tensor_is_clear(t) ? tensor_new_plain(t) : NULL;
+}
+
 #define REAL    double
 #define NAME(f) f##_f64
 #include "core/tensor/ref_norm.c"
@@ -82,9 +88,7 @@ static void NAME(batch_norm)(struct node *n)
 	const REAL *x = tensor_plain(n->in[0]);
 	const REAL *gamma = tensor_plain(n->in[1]), *beta = tensor_plain(n->in[2]);
 	const REAL *r = n->in_count == 4 ? tensor_plain(n->in[3]) : NULL;
-	REAL *y = n->out[0] ? tensor_new_plain(n->out[0]) : NULL;
-	REAL *means = n->out[1] ? tensor_new_plain(n->out[1]) : NULL;
-	REAL *variances = n->out[2] ? tensor_new_plain(n->out[2]) : NULL;
+	REAL *y = output(n->out[0]), *means = output(n->out[1]), *variances = output(n->out[2]);
 
 	for (int64_t c = 0; c < l.channels; c++) {
 		double mean, variance;
@@ -164,7 +168,7 @@ static void NAME(batch_norm_grad)(struct node *n)
 	else if (b.relu)
 		b.y = tensor_plain(n->in[5]);
 	for (int i = 0; i < 4; i++)
-		d[i] = n->out[i] ? tensor_new_plain(n->out[i]) : NULL;
+		d[i] = output(n->out[i]);
 	for (int64_t c = 0; c < l.channels; c++) {
 		double slope = NAME(slope_of)(gamma + c, variance[c], n->attr.alpha);
 		b.k = (struct NAME(line)){mean[c], (REAL)slope, beta ? beta[c] : 0};

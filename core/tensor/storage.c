@@ -1,5 +1,7 @@
-/* Counted, recycled, aligned memory for tensors. */
+/* Counted, recycled, aligned memory for tensors: small pieces in size classes, large ones as spans.
+ */
 #include "core/base/text.h"
+#include "core/tensor/span.h"
 #include "core/tensor/tensor.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +13,16 @@ enum {
 	SLACK = 16 << 20, /* bytes that may wait in any case */
 };
 
+/* Bytes from which on storage is a span; none where a sanitizer looks at each piece. */
+#ifdef __SANITIZE_ADDRESS__
+static const size_t LARGE = SIZE_MAX;
+#else
+static const size_t LARGE = 1 << 20;
+#endif
+
 static struct storage *recycled[CLASSES];
-static size_t in_use, peak, most, waiting; /* bytes; most: the peak since the program began */
+static size_t in_use, peak, most; /* bytes; most: the peak since the program began */
+static size_t waiting;            /* in classes */
 
 static size_t class_bytes(int c)
 {
@@ -42,11 +52,12 @@ static struct storage *take_recycled(int c)
 	return s;
 }
 
-/* Gives back the largest that wait until at most `bytes` do. */
+/* Gives back what waits until at most `bytes` do: spans first, then the largest classes. */
 static void trim_to(size_t bytes)
 {
+	span_trim(bytes > waiting ? bytes - waiting : 0);
 	for (int c = CLASSES - 1; c >= 0; c--)
-		while (waiting > bytes && recycled[c]) {
+		while (storage_bytes_waiting() > bytes && recycled[c]) {
 			struct storage *s = take_recycled(c);
 			free(s->data);
 			free(s);
@@ -58,36 +69,55 @@ void storage_trim(void)
 	trim_to(0);
 }
 
-/* Phases of a run want other sizes: what one leaves waiting must not add to what the next uses. */
-static struct storage *storage_fresh(size_t bytes)
+static struct storage *small_fresh(size_t bytes)
 {
 	struct storage *s = xcalloc(1, sizeof *s);
-	size_t limit = most + most / 4 + SLACK, used = in_use + bytes;
 
-	trim_to(limit > used ? limit - used : 0);
+	s->bytes = bytes;
 	s->data = aligned_alloc(ALIGNMENT, bytes);
-	if (!s->data) {
-		storage_trim();
-		s->data = aligned_alloc(ALIGNMENT, bytes);
-	}
 	if (!s->data)
 		memory_exhausted(bytes);
-	s->bytes = bytes;
 	return s;
+}
+
+static struct storage *large_fresh(size_t bytes)
+{
+	struct storage *s = xcalloc(1, sizeof *s);
+
+	s->span = span_take(bytes);
+	if (!s->span) {
+		storage_trim();
+		s->span = span_take(bytes);
+	}
+	if (!s->span)
+		memory_exhausted(bytes);
+	s->bytes = s->span->bytes;
+	s->data = s->span->data;
+	return s;
+}
+
+/* Phases of a run want other sizes: what one leaves waiting must not add to what the next uses. */
+static void count(size_t bytes)
+{
+	in_use += bytes;
+	peak = in_use > peak ? in_use : peak;
+	most = in_use > most ? in_use : most;
+	size_t limit = most + most / 4 + SLACK;
+	if (in_use + storage_bytes_waiting() > limit)
+		trim_to(limit - in_use);
 }
 
 struct storage *storage_new(size_t bytes)
 {
-	int c = class_of(bytes);
-	struct storage *s = take_recycled(c);
+	bool large = bytes >= LARGE;
+	int c = large ? 0 : class_of(bytes);
+	struct storage *s = large ? large_fresh(bytes) : take_recycled(c);
 
 	if (!s)
-		s = storage_fresh(class_bytes(c));
+		s = small_fresh(class_bytes(c));
 	s->next = NULL;
 	s->references = 1;
-	in_use += s->bytes;
-	peak = in_use > peak ? in_use : peak;
-	most = in_use > most ? in_use : most;
+	count(s->bytes);
 	return s;
 }
 
@@ -107,8 +137,13 @@ void storage_free(struct storage *s)
 	assert(s->references > 0);
 	if (--s->references)
 		return;
-	int c = class_of(s->bytes);
 	in_use -= s->bytes;
+	if (s->span) {
+		span_give(s->span);
+		free(s);
+		return;
+	}
+	int c = class_of(s->bytes);
 	waiting += s->bytes;
 	s->next = recycled[c];
 	recycled[c] = s;
@@ -121,7 +156,7 @@ size_t storage_bytes_in_use(void)
 
 size_t storage_bytes_waiting(void)
 {
-	return waiting;
+	return waiting + span_bytes_waiting();
 }
 
 size_t storage_bytes_peak(void)

@@ -10,6 +10,11 @@ const char *const op_name[OP_COUNT] = {
 #undef OP
 };
 
+const bool op_repeats[OP_COUNT] = {
+        [OP_batch_norm] = true,
+        [OP_batch_norm_grad] = true,
+};
+
 static const struct {
 	int inputs, outputs;
 } op_arity[OP_COUNT] = {
@@ -101,6 +106,8 @@ static bool node_strip(struct node *n, struct tensor **keep, int keep_count)
 		if (!kept) {
 			tensor_free(n->out[i]);
 			n->out[i] = NULL;
+		} else {
+			assert(!n->out[i]->repeatable);
 		}
 		any |= kept;
 	}
@@ -157,15 +164,41 @@ static bool run_here(const struct backend *b, struct tape *t, struct node *n)
 	return true;
 }
 
+static void run(struct tape *t, struct node *n);
+static void make_again(struct tape *t, struct tensor *x)
+{
+	if (!tensor_is_clear(x))
+		return;
+	assert(x->repeatable && "values that nobody can make again");
+	run(t, x->node);
+}
+
 static void run(struct tape *t, struct node *n)
 {
 	const struct backend *b = t->backend;
 
+	for (int i = 0; i < n->in_count; i++)
+		make_again(t, n->in[i]);
 	while (b && !run_here(b, t, n))
 		b = b->next;
 	assert(b && "no back end has a kernel for this op");
 	for (int i = 0; i < n->out_count; i++)
-		assert(!n->out[i] || n->out[i]->plain || n->out[i]->blocked);
+		assert(!n->out[i] || !tensor_is_clear(n->out[i]));
+}
+
+void tape_drop(struct tape *t, struct tensor *x)
+{
+	assert(x->output == 0);
+	if (!t->recording || !op_repeats[x->node->op])
+		return;
+	x->repeatable = true;
+	tensor_clear(x);
+}
+
+void tape_restore(struct tape *t, struct tensor *x)
+{
+	make_again(t, x);
+	x->repeatable = false;
 }
 
 struct node *tape_emit(struct tape *t, enum op op, struct tensor *const in[], int in_count,

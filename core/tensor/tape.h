@@ -37,12 +37,17 @@ struct node {
 	struct attr attr;
 };
 
+/* Ops whose outputs may lose their values: running one again costs about a pass over memory, and
+ * gives the same bits. */
+extern const bool op_repeats[OP_COUNT];
+
 /* A back end is one column of kernels; a null entry falls through to `next`, as does a kernel that
  * returns false (this shape is not for it; it has changed nothing), as does every node that touches
  * F64 when the column is `float_only`.  A kernel finds inputs with their values in `n`, and outputs
  * with types and shapes set but without storage: it gives each wanted output its storage
  * (tensor_new_plain / tensor_new_blocked, or a share of an input's).  Unless `takes_blocked[op]`,
- * dispatch makes sure that every input has its plain form first. */
+ * dispatch makes sure that every input has its plain form first.  The kernel of an op that repeats
+ * may find outputs with their values, from which it makes those that were dropped. */
 struct tape;
 typedef bool kernel_fn(struct tape *t, struct node *n);
 struct backend {
@@ -79,6 +84,11 @@ void tape_rewind(struct tape *t, int mark, struct tensor **keep, int keep_count)
 struct tensor *tape_leaf(struct tape *t, struct tensor *value);
 struct tensor *tape_adopt(struct tape *t, struct tensor *value); /* the same; the tape's to free */
 bool tape_has(const struct tape *t, const struct tensor *x);
+/* Frees the values of x, a first output, until a kernel reads them and its node makes them again; a
+ * gradient drops them anew once it has passed.  Nothing happens where the op does not repeat, or
+ * with recording off.  The caller reads no values of x from then on. */
+void tape_drop(struct tape *t, struct tensor *x);
+void tape_restore(struct tape *t, struct tensor *x); /* makes its values again, to stay */
 void tape_free_node(struct tape *t, int id); /* leaves a hole; nothing may read it any more */
 
 /* The general constructor; op.h wraps it with names, shapes and checks.  wanted: a bit per output.

@@ -102,12 +102,23 @@ static void drop_blocked(struct tensor *t)
 	t->block = 0;
 }
 
+void tensor_clear(struct tensor *t)
+{
+	drop_blocked(t);
+	storage_free(t->plain);
+	t->plain = NULL;
+}
+
+bool tensor_is_clear(const struct tensor *t)
+{
+	return !t->plain && !t->blocked;
+}
+
 void tensor_free(struct tensor *t)
 {
 	if (!t)
 		return;
-	drop_blocked(t);
-	storage_free(t->plain);
+	tensor_clear(t);
 	tensor_free(t->adjoint);
 	memset(t, 0xa5, sizeof *t);
 	free(t);

@@ -22,14 +22,15 @@ int64_t shape_count(struct shape s);
 bool shape_equal(struct shape a, struct shape b);
 size_t dtype_bytes(enum dtype type);
 
-/* Values in memory, counted by references, recycled in size classes (four per power of two) and
- * aligned to 64 bytes.  Not zeroed.  Only the main thread of a rank makes and frees storage.  What
- * is in use and what waits to be used again stay, together, within 5/4 of the most ever in use (and
- * 16 MiB). */
+/* Values in memory, counted by references, recycled (small ones in size classes, four per power of
+ * two) and aligned to 64 bytes.  Not zeroed.  Only the main thread of a rank makes and frees
+ * storage.  What is in use and what waits to be used again stay, together, within 5/4 of the most
+ * ever in use (and 16 MiB). */
 struct storage {
 	size_t bytes;
 	int references;
 	void *data;
+	struct span *span;    /* of large storage, which is part of one; else null */
 	struct storage *next; /* only while waiting to be used again */
 };
 struct storage *storage_new(size_t bytes);
@@ -44,8 +45,9 @@ void storage_peak_clear(void);
 /* A value.  It has up to two forms: `plain` is row-major, and what every reference kernel reads;
  * `blocked` is (N, ceil(C / block), H, W, block) of a 4-dimensional (N, C, H, W), which convolution
  * kernels prefer: it stays so from convolution to convolution.  Lanes beyond C are zero, always.
- * At least one form is there; tensor_plain() makes the other on demand and counts it as a reorder.
- * Values never change once made, except through tensor_write() on leaves. */
+ * At least one form is there, unless the tape dropped both; tensor_plain() makes the other on
+ * demand and counts it as a reorder. Values never change once made, except through tensor_write()
+ * on leaves. */
 struct node;
 struct tensor {
 	enum dtype type;
@@ -56,6 +58,7 @@ struct tensor {
 	struct node *node;      /* what made it; null for a tensor outside any tape */
 	int output;             /* which of the node's outputs it is */
 	struct tensor *adjoint; /* only inside tape_grad */
+	bool repeatable;        /* tape_drop: it has values only while they are in use */
 };
 
 /* Tensors outside any tape (parameters, batches, running statistics): the caller frees them. */
@@ -65,6 +68,8 @@ struct tensor *tensor_zeros(enum dtype type, struct shape shape);
 struct tensor *tensor_copy(struct tensor *t);        /* deep, plain */
 struct tensor *tensor_share(const struct tensor *t); /* same storage: keeps a tape's value alive */
 void tensor_free(struct tensor *t);                  /* null is fine */
+void tensor_clear(struct tensor *t);                 /* loses its values */
+bool tensor_is_clear(const struct tensor *t);        /* it has none */
 
 /* The values, row-major.  May reorder.  tensor_write also drops the blocked form, and copies first
  * when others share the storage. */

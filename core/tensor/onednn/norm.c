@@ -81,7 +81,7 @@ enum { SUM, SQUARE, FORWARD_SUMS };
 struct forward {
 	struct frame f;
 	const float *x, *gamma, *beta, *residual; /* residual null: none */
-	float *y, *mean, *variance;               /* mean, variance null: not wanted */
+	float *y, *mean, *variance;               /* null: not wanted */
 	double eps;
 	bool relu;
 };
@@ -139,8 +139,9 @@ static void forward_write(void *self, struct piece p)
 
 bool onednn_batch_norm(struct tape *t, struct node *n)
 {
-	static const struct frame_steps steps = {forward_sum, forward_channel, forward_write};
-	struct tensor *x = n->in[0];
+	struct frame_steps steps = {forward_sum, forward_channel, forward_write};
+	struct tensor *x = n->in[0], *mean = n->out[1], *variance = n->out[2];
+	bool again = mean && variance && !tensor_is_clear(mean) && !tensor_is_clear(variance);
 
 	if (x->shape.n != 4 || !shape_count(x->shape) || !n->out[0])
 		return false;
@@ -148,12 +149,16 @@ bool onednn_batch_norm(struct tape *t, struct node *n)
 	                    .gamma = tensor_f32(n->in[1]),
 	                    .beta = tensor_f32(n->in[2]),
 	                    .residual = n->in_count == 4 ? blocked_input(n->in[3]) : NULL,
-	                    .y = blocked_output(n->out[0]),
-	                    .mean = plain_output(n->out[1]),
-	                    .variance = plain_output(n->out[2]),
+	                    .y = frame_output(n->out[0], true),
+	                    .mean = frame_output(mean, false),
+	                    .variance = frame_output(variance, false),
 	                    .eps = n->attr.alpha,
 	                    .relu = n->attr.flag[0]};
-	frame_init(&w.f, x->shape, FORWARD_SUMS, FRAME_OWN);
+	frame_init(&w.f, x->shape, again ? 0 : FORWARD_SUMS, FRAME_OWN);
+	if (again) {
+		frame_set_lines(&w.f, n->in[1], mean, variance, n->in[2], w.eps);
+		steps = (struct frame_steps){.write = forward_write};
+	}
 	frame_run(&w.f, &steps, &w);
 	frame_release(&w.f);
 	return true;

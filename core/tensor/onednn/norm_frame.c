@@ -77,7 +77,7 @@ static void run_group(const struct run *r, int64_t group)
 
 	for (int64_t n = 0; r->steps->sum && n < l->images; n++)
 		sum_plane(r, n * l->groups + group);
-	for (int64_t c = first; c < last && c < l->channels; c++)
+	for (int64_t c = first; r->steps->channel && c < last && c < l->channels; c++)
 		r->steps->channel(r->self, c);
 	for (int64_t n = l->images - 1; r->steps->write && n >= 0; n--)
 		write_plane(r, n * l->groups + group);
@@ -87,6 +87,7 @@ static void run_planes(const struct run *r)
 {
 	const struct layout *l = &r->f->l;
 	int64_t summed = r->steps->sum ? l->planes : 0, written = r->steps->write ? l->planes : 0;
+	int64_t channels = r->steps->channel ? l->channels : 0;
 
 #pragma omp parallel if (l->count > SMALL)
 	{
@@ -94,7 +95,7 @@ static void run_planes(const struct run *r)
 		for (int64_t i = 0; i < summed; i++)
 			sum_plane(r, i);
 #pragma omp for schedule(static)
-		for (int64_t c = 0; c < l->channels; c++)
+		for (int64_t c = 0; c < channels; c++)
 			r->steps->channel(r->self, c);
 #pragma omp for schedule(static)
 		for (int64_t i = written - 1; i >= 0; i--)
@@ -139,7 +140,9 @@ void frame_set_lines(struct frame *f, struct tensor *gamma, struct tensor *mean,
 	}
 }
 
-float *plain_output(struct tensor *t)
+float *frame_output(struct tensor *t, bool blocked)
 {
-	return t ? tensor_new_plain(t) : NULL;
+	if (!t || !tensor_is_clear(t))
+		return NULL;
+	return blocked ? blocked_output(t) : tensor_new_plain(t);
 }

@@ -33,8 +33,8 @@ struct piece {
 	int64_t at, lane, to, pixels;
 };
 struct frame_steps {
-	void (*sum)(void *self, struct piece p); /* null: nothing to sum */
-	void (*channel)(void *self, int64_t c);
+	void (*sum)(void *self, struct piece p);   /* null: nothing to sum */
+	void (*channel)(void *self, int64_t c);    /* null: nothing to do */
 	void (*write)(void *self, struct piece p); /* null: nothing to write; p is a whole plane */
 };
 void frame_run(const struct frame *f, const struct frame_steps *steps, void *self);
@@ -44,7 +44,9 @@ double norm_slope(float gamma, float variance, double eps);
 /* Sets the lanes that all have; beta null: zero. */
 void frame_set_lines(struct frame *f, struct tensor *gamma, struct tensor *mean,
                      struct tensor *variance, struct tensor *beta, double eps);
-float *plain_output(struct tensor *t); /* null when the output is not wanted */
+
+/* Storage for an output; null where it is not wanted, or has its values from an earlier run. */
+float *frame_output(struct tensor *t, bool blocked);
 
 /* y = normalised(x) of one lane; the same expression everywhere, so that its sign is forward's. */
 INLINE float normalised(float x, float mean, float slope, float shift)

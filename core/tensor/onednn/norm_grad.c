@@ -95,6 +95,7 @@ struct backward {
 	enum mask mask;
 	const float *g, *x, *y, *gamma, *variance; /* y null: no MASK_OUTPUT */
 	float *dx, *dgamma, *dbeta, *dr;           /* null: not wanted */
+	const float *of_gamma, *of_beta;           /* null: not known yet */
 	double eps;
 };
 
@@ -116,20 +117,22 @@ static void backward_sum(void *self, struct piece p)
 	piece_dots(&d, w->mask, w->f.l.block);
 }
 
+/* The sums count as they are stored, so that dx can be made again from them. */
 static void backward_channel(void *self, int64_t c)
 {
 	struct backward *w = self;
 	double m = (double)(w->f.l.images * w->f.l.pixels);
-	double sum = frame_sum(&w->f, SUM, c), dot = frame_sum(&w->f, DOT, c);
 	double r = 1 / sqrt((double)w->variance[c] + w->eps), a = (double)w->gamma[c] * r;
+	float of_gamma = w->of_gamma ? w->of_gamma[c] : (float)(r * frame_sum(&w->f, DOT, c));
+	float of_beta = w->of_beta ? w->of_beta[c] : (float)frame_sum(&w->f, SUM, c);
 
 	w->f.lane[OF_G][c] = (float)a;
-	w->f.lane[OF_X][c] = (float)(-a * r * r * dot / m);
-	w->f.lane[CONSTANT][c] = (float)(-a * sum / m);
+	w->f.lane[OF_X][c] = (float)(-a * r * (double)of_gamma / m);
+	w->f.lane[CONSTANT][c] = (float)(-a * (double)of_beta / m);
 	if (w->dgamma)
-		w->dgamma[c] = (float)(r * dot);
+		w->dgamma[c] = of_gamma;
 	if (w->dbeta)
-		w->dbeta[c] = (float)sum;
+		w->dbeta[c] = of_beta;
 }
 
 /* What passed is read again from dr, if it is there. */
@@ -152,28 +155,36 @@ static void backward_write(void *self, struct piece p)
 	plane_slopes(&s, w->dr ? MASK_NONE : w->mask, w->f.l.block);
 }
 
+static const float *known(struct tensor *t)
+{
+	return t && !tensor_is_clear(t) ? tensor_f32(t) : NULL;
+}
+
 bool onednn_batch_norm_grad(struct tape *t, struct node *n)
 {
 	struct tensor *x = n->in[1], *of_relu = n->in_count == 6 ? n->in[5] : NULL;
-	struct frame_steps steps = {backward_sum, backward_channel,
-	                            n->out[0] ? backward_write : NULL};
+	enum mask mask = mask_of(of_relu);
 
-	if (x->shape.n != 4 || !shape_count(x->shape) ||
-	    (n->out[3] && mask_of(of_relu) != MASK_OUTPUT))
+	if (x->shape.n != 4 || !shape_count(x->shape) || (n->out[3] && mask != MASK_OUTPUT))
 		return false;
-	struct backward w = {.mask = mask_of(of_relu),
+	struct backward w = {.mask = mask,
 	                     .g = blocked_input(n->in[0]),
 	                     .x = blocked_input(x),
+	                     .y = mask == MASK_OUTPUT ? blocked_input(of_relu) : NULL,
 	                     .gamma = tensor_f32(n->in[2]),
 	                     .variance = tensor_f32(n->in[4]),
-	                     .dx = n->out[0] ? blocked_output(n->out[0]) : NULL,
-	                     .dgamma = plain_output(n->out[1]),
-	                     .dbeta = plain_output(n->out[2]),
-	                     .dr = n->out[3] ? blocked_output(n->out[3]) : NULL,
+	                     .of_gamma = known(n->out[1]),
+	                     .of_beta = known(n->out[2]),
 	                     .eps = n->attr.alpha};
-	w.y = w.mask == MASK_OUTPUT ? blocked_input(of_relu) : NULL;
-	frame_init(&w.f, x->shape, SUMS, LANES);
-	frame_set_lines(&w.f, n->in[2], n->in[3], n->in[4], w.mask == MASK_SHIFT ? of_relu : NULL,
+	bool again = w.of_gamma && w.of_beta;
+	struct frame_steps steps = {again ? NULL : backward_sum, backward_channel,
+	                            n->out[0] ? backward_write : NULL};
+	w.dx = frame_output(n->out[0], true);
+	w.dgamma = frame_output(n->out[1], false);
+	w.dbeta = frame_output(n->out[2], false);
+	w.dr = frame_output(n->out[3], true);
+	frame_init(&w.f, x->shape, again ? 0 : SUMS, LANES);
+	frame_set_lines(&w.f, n->in[2], n->in[3], n->in[4], mask == MASK_SHIFT ? of_relu : NULL,
 	                w.eps);
 	frame_run(&w.f, &steps, &w);
 	frame_release(&w.f);
