@@ -39,6 +39,19 @@ static void waiting_memory_is_bounded_by_the_peak(void **state)
 	assert_int_equal(storage_bytes_waiting(), 0);
 }
 
+static void mark(struct storage *s, int k)
+{
+	memset(s->data, k, 64);
+	memset((char *)s->data + s->bytes - 64, k, 64);
+}
+
+static bool is_marked(const struct storage *s, char k)
+{
+	const char *first = s->data, *last = first + s->bytes - 64;
+
+	return first[0] == k && first[63] == k && last[0] == k && last[63] == k;
+}
+
 /* Sizes and lives at random: nothing overlaps, and gaps stay small. */
 static void large_storage_leaves_few_gaps(void **state)
 {
@@ -53,15 +66,13 @@ static void large_storage_leaves_few_gaps(void **state)
 		random = random * 6364136223846793005u + 1442695040888963407u;
 		int k = (int)(random >> 33) % PIECES;
 		if (s[k]) {
-			size_t last = s[k]->bytes / sizeof(int) - 1;
-			assert_true(((int *)s[k]->data)[0] == k && ((int *)s[k]->data)[last] == k);
+			assert_true(is_marked(s[k], (char)k));
 			storage_free(s[k]);
 			s[k] = NULL;
 			continue;
 		}
 		s[k] = storage_new((size_t)(1 << 20) << (random >> 60) % 4);
-		((int *)s[k]->data)[0] = k;
-		((int *)s[k]->data)[s[k]->bytes / sizeof(int) - 1] = k;
+		mark(s[k], k);
 		size_t held = storage_bytes_in_use() + storage_bytes_waiting() - before;
 		most = held > most ? held : most;
 	}
@@ -70,6 +81,21 @@ static void large_storage_leaves_few_gaps(void **state)
 		storage_free(s[k]);
 	storage_trim();
 	assert_true(storage_bytes_in_use() == before && storage_bytes_waiting() == 0);
+}
+
+static void free_neighbours_join(void **state)
+{
+	enum { PIECES = 7 };
+	struct storage *s[PIECES];
+
+	for (int i = 0; i < PIECES; i++)
+		s[i] = storage_new(1 << 20);
+	void *lowest = s[0]->data;
+	for (int i = 0; i < PIECES; i++)
+		storage_free(s[i * 3 % PIECES]);
+	struct storage *all = storage_new(PIECES << 20);
+	assert_ptr_equal(all->data, lowest);
+	storage_free(all);
 }
 
 static void size_classes_waste_at_most_a_quarter(void **state)
@@ -233,6 +259,7 @@ int main(void)
 	        LAW(storage_is_counted_and_recycled),
 	        LAW(waiting_memory_is_bounded_by_the_peak),
 	        LAW(large_storage_leaves_few_gaps),
+	        LAW(free_neighbours_join),
 	        LAW(size_classes_waste_at_most_a_quarter),
 	        LAW(blocked_form_holds_the_same_values),
 	        LAW(codes_are_clamped_and_empty_rows_are_zero),

@@ -215,6 +215,21 @@ static void dropped_values_are_there_only_while_they_are_used(void **state)
 	tape_release(&t);
 }
 
+/* The adjoint of a sum is that of both terms: the one that is asked for keeps it. */
+static void what_is_asked_for_has_values(void **state)
+{
+	struct tape t;
+	T *p[2], *d;
+
+	tape_init(&t, &backend_ref);
+	T *a = random_leaf(&t, F64, SHAPE(2, 4, 3, 3), 1), *b = random_leaf(&t, F64, a->shape, 2);
+	p[0] = p[1] = random_leaf(&t, F64, SHAPE(4), 3);
+	T *y = norm(&t, true, op_add(&t, a, b), p, NULL);
+	tape_grad(&t, op_square_sum(&t, y), &b, 1, &d, GRAD_RECORD);
+	assert_false(tensor_is_clear(d));
+	tape_release(&t);
+}
+
 /* ---- the three modes ---- */
 enum { LINKS = 40 };
 static const size_t LINK_BYTES = 1 << 16;
@@ -459,6 +474,7 @@ int main(void)
 	        LAW(the_same_bits_twice),
 	        LAW(dropped_values_come_again_with_the_same_bits),
 	        LAW(dropped_values_are_there_only_while_they_are_used),
+	        LAW(what_is_asked_for_has_values),
 	        LAW(consume_frees_as_it_goes),
 	        LAW(unrecorded_adjoints_are_freed),
 	        LAW(keep_allows_second_gradient),

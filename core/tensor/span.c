@@ -157,6 +157,7 @@ void span_trim(size_t bytes)
 		for (struct span *s = range.first; s; s = s->after)
 			if (!s->used && !s->untouched && (!most || s->bytes > most->bytes))
 				most = s;
+		assert(most);
 		madvise(most->data, most->bytes, MADV_DONTNEED);
 		most->untouched = true;
 		range.waiting -= most->bytes;

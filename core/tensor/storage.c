@@ -80,17 +80,24 @@ static struct storage *small_fresh(size_t bytes)
 	return s;
 }
 
+static struct span *span_must(size_t bytes)
+{
+	struct span *s = span_take(bytes);
+
+	if (!s) {
+		storage_trim();
+		s = span_take(bytes);
+	}
+	if (!s)
+		memory_exhausted(bytes);
+	return s;
+}
+
 static struct storage *large_fresh(size_t bytes)
 {
 	struct storage *s = xcalloc(1, sizeof *s);
 
-	s->span = span_take(bytes);
-	if (!s->span) {
-		storage_trim();
-		s->span = span_take(bytes);
-	}
-	if (!s->span)
-		memory_exhausted(bytes);
+	s->span = span_must(bytes);
 	s->bytes = s->span->bytes;
 	s->data = s->span->data;
 	return s;
