@@ -46,6 +46,12 @@ static bool names_categories(const cJSON *list)
 	return true;
 }
 
+static bool has_budget(const struct trial_spec *s)
+{
+	return s->allocate_average_bits > 0 || s->allocate_bytes > 0 ||
+	       s->allocate_bit_operations > 0;
+}
+
 static int start_count(const struct trial_spec *s)
 {
 	return !!s->start_from_file + !!s->start_from_trial + !!s->start_from_change;
@@ -92,6 +98,15 @@ static int check_rules(const struct trial_spec *s, const cJSON *filled, const ch
 	        {s->train_beta1 < 1, "train.beta1", "below 1"},
 	        {s->train_beta2 < 1, "train.beta2", "below 1"},
 	        {s->train_ema_decay < 1, "train.ema_decay", "below 1"},
+	        {strcmp(s->action, "allocate") != 0 || has_budget(s), "allocate",
+	         "a budget: average_bits, bytes or bit_operations"},
+	        {strcmp(s->action, "allocate") != 0 ||
+	                 strcmp(s->allocate_scheme, "fisher_critical") || s->critical_group ||
+	                 cJSON_GetArraySize(s->critical_categories),
+	         "allocate.scheme", "fisher_critical only with critical categories"},
+	        {strcmp(s->action, "allocate") != 0 || !strcmp(s->quant_bits, "uniform"),
+	         "quant.bits", "uniform, since action allocate chooses them"},
+	        {rises(s->allocate_candidates), "allocate.candidates", "rising bit-widths"},
 	        {s->landscape_points % 2 == 1, "landscape.points", "an odd number"},
 	        {!s->landscape_plane_points || s->landscape_plane_points % 2 == 1,
 	         "landscape.plane_points", "an odd number, or 0"},

@@ -26,6 +26,15 @@ static double layer_value(const cJSON *outcome, const char *layer, const char *m
 	return 0;
 }
 
+static double figure(const cJSON *outcome, const char *name)
+{
+	const cJSON *value = cJSON_GetObjectItem(part(outcome, "result"), name);
+
+	if (!cJSON_IsNumber(value))
+		fail_msg("no figure %s", name);
+	return value->valuedouble;
+}
+
 static void assert_same_part(const char *folder, const char *other, const char *name)
 {
 	cJSON *a = outcome_read(folder), *b = outcome_read(other);
@@ -130,17 +139,21 @@ static void a_landscape_does_not_depend_on_ranks_and_meets_itself(void **state)
 {
 	trial_write("land.json",
 	            MEASURED("landscape", "\"landscape\": {\"images\": 20, \"points\": 5, "
-	                                  "\"plane_points\": 3, \"directions\": \"random\"}, "
+	                                  "\"plane_points\": 3, \"directions\": \"both\"}, "
+	                                  "\"fisher\": {\"hessian_images\": 40}, "
 	                                  "\"quant\": {\"weight_bits\": 4}, "));
 	assert_runs(&(struct trial_run){.trial = "land.json", .folder = "land"});
 	assert_runs(&(struct trial_run){.ranks = 2, .trial = "land.json", .folder = "land2"});
 	assert_same_part("land", "land2", "landscape");
 	cJSON *outcome = outcome_read("land");
-	assert_int_equal(cJSON_GetArraySize(part(outcome, "landscape")), 2 * (5 + 9));
+	assert_int_equal(cJSON_GetArraySize(part(outcome, "landscape")), 2 * 2 * (5 + 9));
 	double middle = loss_at(outcome, "random", 0, 0);
 	assert_true(middle == loss_at(outcome, "random_plane", 0, 0));
 	assert_true(loss_at(outcome, "random", 0.5, 0) == loss_at(outcome, "random_plane", 0.5, 0));
 	assert_true(middle != loss_at(outcome, "random", -0.5, 0));
+	assert_true(middle == loss_at(outcome, "hessian", 0, 0));
+	double first = figure(outcome, "hessian_eigenvalue_1");
+	assert_true(fabs(figure(outcome, "hessian_eigenvalue_2")) <= 1.01 * fabs(first));
 	cJSON_Delete(outcome);
 }
 

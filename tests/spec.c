@@ -359,8 +359,8 @@ static cJSON *another_choice(const struct field *field, const cJSON *now)
 /* A value that the field takes and that differs from `now`; null when it takes one value only. */
 static cJSON *another_value(const struct field *field, const cJSON *now)
 {
-	static const char *const tried[] = {"0",    "64",    "1",   "2",  "8",    "0.5",
-	                                    "true", "false", "[1]", "{}", "\"x\""};
+	static const char *const tried[] = {"0",    "64",    "1",   "2",   "8",  "0.5",
+	                                    "true", "false", "[1]", "[2]", "{}", "\"x\""};
 	cJSON *choice = another_choice(field, now);
 
 	for (size_t i = 0; !choice && i < sizeof tried / sizeof *tried; i++) {

@@ -1,5 +1,6 @@
 /* What a trial does, by the name of its action: one row each. */
 #include "core/train/action.h"
+#include "core/train/allocate.h"
 #include "core/train/landscape.h"
 #include "core/train/loop.h"
 #include "core/train/measure.h"
@@ -8,6 +9,8 @@
 const struct action actions[] = {
         {"train", "trains and evaluates; zero epochs evaluate only", train_run},
         {"fisher", "measures Fisher information per layer, and evaluates", measure_run},
+        {"allocate", "chooses a bit-width for each layer within a budget, and evaluates",
+         allocate_run},
         {"landscape", "maps the loss around the weights, and evaluates", landscape_run},
 };
 const int action_count = sizeof actions / sizeof *actions;

@@ -106,5 +106,11 @@ enum order trainer_evaluate(struct trainer *t)
 
 enum order trainer_evaluate_seen(struct trainer *t)
 {
-	return t->spec->eval_train_images ? evaluate_set(t, t->seen, &t->seen_accuracy) : ORDER_GO;
+	int64_t wanted = t->spec->eval_train_images;
+
+	if (!wanted)
+		return ORDER_GO;
+	struct dataset part = *t->seen; /* more may be there, for what else is measured */
+	part.count = part.count < wanted ? part.count : wanted;
+	return evaluate_set(t, &part, &t->seen_accuracy);
 }

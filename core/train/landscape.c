@@ -2,7 +2,9 @@
 #include "core/train/landscape.h"
 #include "core/base/text.h"
 #include "core/fisher/landscape.h"
+#include "core/train/curvature.h"
 #include "core/train/loop.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,7 +124,24 @@ static int map_random(struct trainer *t, struct error *e)
 
 static int map_hessian(struct trainer *t, struct error *e)
 {
-	return LOOP_GOES_ON;
+	int count = t->spec->landscape_plane_points ? DIRECTIONS : 1;
+	struct direction d[DIRECTIONS] = {0};
+	double value[DIRECTIONS];
+	int ended = curvature_top(t, count, value, d, e);
+
+	if (ended != LOOP_GOES_ON)
+		return ended;
+	for (int k = 0; k < count; k++) {
+		char name[METRIC_NAME_BYTES];
+		snprintf(name, sizeof name, "hessian_eigenvalue_%d", k + 1);
+		result_figure(&t->result, name, value[k]);
+		direction_scale(&d[k], t->model);
+	}
+	ended = map_directions(t, d, "hessian", "hessian_plane", t->spec->landscape_hessian_range,
+	                       e);
+	for (int k = 0; k < count; k++)
+		direction_release(&d[k]);
+	return ended;
 }
 
 enum outcome landscape_run(struct trainer *t, struct error *e)

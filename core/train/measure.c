@@ -3,6 +3,7 @@
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/tensor/safetensors.h"
+#include "core/train/curvature.h"
 #include "core/train/loop.h"
 #include <math.h>
 #include <stdio.h>
@@ -218,5 +219,6 @@ enum outcome measure_run(struct trainer *t, struct error *e)
 	fisher_sums_release(&s);
 	if (parallel_outcome(&t->parallel, status, e))
 		return OUTCOME_REFUSE;
-	return train_run(t, e);
+	ended = curvature_report(t, e);
+	return ended == LOOP_GOES_ON ? train_run(t, e) : (enum outcome)ended;
 }

@@ -113,15 +113,18 @@ static int read_channels(const cJSON *list, const char *path, float out[DATASET_
 	return 0;
 }
 
-/* Training images that the trial looks at besides training on them. */
+/* Training images that the trial looks at besides training on them: enough for all it measures. */
 static int64_t measured_images(const struct trial_spec *s)
 {
-	int64_t most = s->eval_train_images;
+	bool maps = !strcmp(s->action, "landscape");
+	bool measures = !strcmp(s->action, "fisher") || !strcmp(s->action, "allocate");
+	const int64_t wanted[] = {s->eval_train_images, maps ? s->landscape_images : 0,
+	                          measures ? s->fisher_images : 0,
+	                          maps || measures ? s->fisher_hessian_images : 0};
+	int64_t most = 0;
 
-	if (!strcmp(s->action, "landscape") && s->landscape_images > most)
-		most = s->landscape_images;
-	if (!strcmp(s->action, "fisher") && s->fisher_images > most)
-		most = s->fisher_images;
+	for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+		most = wanted[i] > most ? wanted[i] : most;
 	return most;
 }
 
@@ -185,10 +188,10 @@ static int make_model(struct trainer *t, struct error *e)
 	t->model = model_new(&c, F32);
 	parameter_start(&t->model->parameters, s->train_seed);
 	bool by_percentile = strcmp(s->quant_activation_range, "percentile") == 0;
-	bool from_input = strcmp(s->quant_bits, "input") == 0; /* read later, by start_load */
+	bool later = !strcmp(s->quant_bits, "input") || !strcmp(s->action, "allocate");
 	struct quantization_settings q = {
 	        .kind = s->quant_scale,
-	        .weight_bits = from_input ? QUANT_BITS_MAX : (int)s->quant_weight_bits,
+	        .weight_bits = later ? QUANT_BITS_MAX : (int)s->quant_weight_bits,
 	        .per_channel = !strcmp(s->quant_granularity, "channel"),
 	        .keep_first = s->quant_keep_first,
 	        .keep_last = s->quant_keep_last,
