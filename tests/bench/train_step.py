@@ -1,6 +1,6 @@
 # The PyTorch twin of train_step.c: images/s of one training step, eager, on the same networks.
 #
-# usage: python3 train_step.py [resnet20|resnet18] [threads] [seconds] [format] [batch]
+# usage: python3 train_step.py [resnet20|resnet18] [threads] [seconds] [channels_last|contiguous] [batch]
 # Prints one line: model, threads, memory format, median images/s, peak resident MB.
 import statistics
 import sys
@@ -65,8 +65,9 @@ def peak_mb():
         return next(int(line.split()[1]) // 1024 for line in f if line.startswith("VmHWM"))
 
 
-def main(name="resnet20", threads=1, seconds=10.0, layout="contiguous", batch=128):
+def main(name="resnet20", threads=1, seconds=10.0, layout="channels_last", batch=128):
     torch.set_num_threads(int(threads))
+    torch.set_num_interop_threads(1)
     torch.manual_seed(1)
     batch = int(batch)
     model = MODELS[name]()
@@ -78,7 +79,7 @@ def main(name="resnet20", threads=1, seconds=10.0, layout="contiguous", batch=12
     rates, begin = [], time.perf_counter()
     while time.perf_counter() - begin < float(seconds) or len(rates) < 4:
         start = time.perf_counter()
-        optimizer.zero_grad()
+        optimizer.zero_grad(set_to_none=True)
         F.cross_entropy(model(x), label).backward()
         optimizer.step()
         rates.append(batch / (time.perf_counter() - start))
