@@ -76,7 +76,7 @@ launched() { "$build/trawl" launch "$2" --db "$url" >>"$dir/launch.log" 2>&1; }
 
 # All that must not depend on what was killed; times, rates and memory are as they come.
 facts() {
-	local clock="('seconds', 'images_per_second', 'peak_memory_bytes')"
+	local clock="('seconds', 'images_per_second', 'input_wait_seconds', 'peak_memory_bytes')"
 	ask "$1" "select t.identity, m.name, m.step, quote(m.value)
 		from metric m join trial t on t.id = m.trial
 		where m.name not in $clock order by 1, 2, 3"

@@ -89,6 +89,7 @@ static const struct {
         {"bit_operations", 1e-9, 3, "billion per image"},
         {"seconds", 1, 1, "s"},
         {"images_per_second", 1, 0, "images/s"},
+        {"input_wait_seconds", 1, 2, "s without images"},
         {"peak_memory_bytes", 1e-6, 0, "MB, all ranks"},
 };
 

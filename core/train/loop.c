@@ -204,6 +204,8 @@ static void report_final(struct trainer *t)
 	result_figure(r, "steps", (double)at->step);
 	result_figure(r, "seconds", at->seconds);
 	result_figure(r, "images_per_second", rate);
+	if (t->train)
+		result_figure(r, "input_wait_seconds", t->input.wait_seconds);
 	result_figure(r, "peak_memory_bytes", trainer_peak_bytes(t));
 	report_categories(t, &t->accuracy, "accuracy");
 	if (t->critical.count)

@@ -18,17 +18,37 @@ struct shard {
 	struct range *inputs; /* (parameters) what layers' inputs ranged over; null: not wanted */
 };
 
-static void shard_read(struct shard *s, const struct trainer *t, int64_t first, int64_t n,
-                       int64_t batch)
+/* Of the batch of a step of the epoch: the last one may be smaller. */
+static int64_t batch_samples(const struct trainer *t, int64_t epoch_step)
 {
-	const struct dataset *d = t->train;
+	int64_t left = t->train->count - epoch_step * t->spec->train_batch;
 
+	return left < t->spec->train_batch ? left : t->spec->train_batch;
+}
+
+static void shard_read(struct shard *s, struct trainer *t, int64_t first, int64_t n, int64_t batch)
+{
 	s->n = n;
 	s->weight = (float)((double)n / (double)batch);
-	s->images = tensor_new(F32, SHAPE(n, d->channels, d->height, d->width));
-	s->label = tensor_new(I32, SHAPE(n));
-	batch_fill(d, t->sample + first, n, &t->augment, t->position.epoch, tensor_write(s->images),
-	           tensor_write(s->label));
+	input_take(&t->input, t->sample + first, n, t->position.epoch, &s->images, &s->label);
+}
+
+/* Orders what this rank computes after a shard of this batch; nothing after the epoch's last. */
+static void order_next(struct trainer *t, int shard)
+{
+	const struct parallel *p = &t->parallel;
+	int64_t steps = trainer_steps_per_epoch(t), start, n;
+
+	shard++;
+	for (int64_t i = t->position.epoch_step; i < steps; i++, shard = p->first_shard)
+		for (; shard < p->first_shard + p->count; shard++) {
+			shard_samples(batch_samples(t, i), p->shards, shard, &start, &n);
+			if (n == 0)
+				continue;
+			start += i * t->spec->train_batch;
+			input_order(&t->input, t->sample + start, n, t->position.epoch);
+			return;
+		}
 }
 
 static void shard_release(struct shard *s)
@@ -150,6 +170,7 @@ static void sum_shards(struct trainer *t, int64_t first, int64_t batch, double *
 		shard_samples(batch, p->shards, i, &start, &n);
 		if (n > 0) {
 			shard_read(&shard, t, first + start, n, batch);
+			order_next(t, i);
 			shard_gradient(t, &shard, out, figures + i * FIGURES);
 			shard_release(&shard);
 		} else {
@@ -172,8 +193,8 @@ int trainer_step(struct trainer *t)
 {
 	struct position *at = &t->position;
 	const struct parallel *p = &t->parallel;
-	int64_t first = at->epoch_step * t->spec->train_batch, left = t->train->count - first;
-	int64_t batch = left < t->spec->train_batch ? left : t->spec->train_batch;
+	int64_t first = at->epoch_step * t->spec->train_batch;
+	int64_t batch = batch_samples(t, at->epoch_step);
 	int64_t ranges = (int64_t)p->shards * t->model->parameters.count;
 	double *figures = xcalloc((size_t)p->shards * FIGURES, sizeof *figures);
 	struct range *inputs = NULL;

@@ -152,6 +152,8 @@ static int open_data(struct trainer *t, struct error *e)
 	t->augment.seed = s->train_seed;
 	t->augment.crop_padding_px = strstr(augment, "crop") ? (int)s->data_crop_padding : 0;
 	t->augment.flip = strstr(augment, "flip") != NULL;
+	if (t->train)
+		input_init(&t->input, t->train, &t->augment);
 	return 0;
 }
 
@@ -350,6 +352,7 @@ void trainer_release(struct trainer *t)
 	accuracy_release(&t->accuracy);
 	accuracy_release(&t->seen_accuracy);
 	result_release(&t->result);
+	input_release(&t->input);
 	dataset_free(t->train);
 	dataset_free(t->test);
 	dataset_free(t->seen);

@@ -5,6 +5,7 @@
 #include "core/eval/accuracy.h"
 #include "core/models/cost.h"
 #include "core/train/average.h"
+#include "core/train/input.h"
 #include "core/train/objective.h"
 #include "core/train/optimizer.h"
 #include "core/train/parallel.h"
@@ -80,7 +81,8 @@ struct trainer {
 	struct dataset *train, *test; /* train is null at zero epochs */
 	struct dataset *seen; /* training images to measure on, not augmented; null: none wanted */
 	struct augment augment, plain;
-	int64_t *sample; /* (train->count) the order of sample_epoch */
+	struct input input; /* of the training set */
+	int64_t *sample;    /* (train->count) the order of sample_epoch */
 	int64_t sample_epoch;
 
 	struct model *model;
