@@ -248,6 +248,15 @@ RUN(mean_unpool)
 {
 	lab->out[0] = op_mean_unpool(T, lab_input(lab, SHAPE(c->n, c->c)), c->h, c->w);
 }
+/* of overlapping windows; of windows side by side; and the adjoint of the first */
+RUN(max_pool)
+{
+	struct tensor *x = X, *y = op_max_pool(T, x, 3, 2, 1);
+	struct tensor *g = lab_input(lab, y->shape);
+	lab->out[0] = y;
+	lab->out[1] = op_max_pool(T, x, 2, 2, 0);
+	lab->out[2] = op_scatter(T, g, y->node->in[1], x->shape);
+}
 RUN(matmul)
 {
 	struct tensor *a = lab_input(lab, SHAPE(c->h, c->c)),
@@ -339,6 +348,9 @@ static const struct op_row {
         {"mean_pool", run_mean_pool, OP_mean_pool, 2e-6, true},
         {"mean_unpool", run_mean_unpool, OP_mean_unpool, 1e-7, true},
         {"matmul", run_matmul, OP_matmul, 1e-6, false},
+        {"max_pool_index", run_max_pool, OP_max_pool_index, 2e-7, true},
+        {"max_pool gather", run_max_pool, OP_gather, 2e-7, true},
+        {"max_pool scatter", run_max_pool, OP_scatter, 2e-7, true},
         {"slice", run_slice, OP_slice, 0, true},
         {"place", run_place, OP_place, 0, true},
         {"affine_quantize", run_affine, OP_affine_quantize, 0, true},
