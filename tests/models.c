@@ -338,6 +338,41 @@ static void a_saved_model_loads_with_the_same_bits(void **state)
 	model_free(b);
 }
 
+/* As DataParallel and Lightning save: every name wrapped, halves, counters without a model's name.
+ */
+static void wrapped_names_and_halves_are_read(void **state)
+{
+	struct model *a = small_model(SHORTCUT_PROJECTION), *b = model_new(&a->config, F64);
+	struct safetensors_writer *w = safetensors_writer_new();
+	char *path = path_join(folder, "wrapped.safetensors");
+	uint16_t one[8 * 8 * 9]; /* 1 in half precision */
+	struct error e = {{0}};
+
+	for (int i = 0; i < 8 * 8 * 9; i++)
+		one[i] = 0x3c00;
+	for (int i = 0; i < a->parameters.count + a->buffers.count; i++) {
+		bool buffer = i >= a->parameters.count;
+		struct parameter *p =
+		        buffer ? &a->buffers.item[i - a->parameters.count] : &a->parameters.item[i];
+		char *name = xformat("module.model.%s", p->name);
+		safetensors_put(w, name, "F16", p->value->shape, one);
+		free(name);
+	}
+	safetensors_put(w, "module.model.bn1.num_batches_tracked", "I64", SCALAR, (int64_t[]){7});
+	assert_int_equal(safetensors_write(w, path, &e), 0);
+	if (model_load(b, path, &e))
+		fail_msg("%s", e.text);
+	assert_true(tensor_at(b->parameters.item[0].value, 5) == 1);
+	safetensors_put(w, "unwrapped", "F16", SHAPE(1), one);
+	assert_int_equal(safetensors_write(w, path, &e), 0);
+	assert_int_equal(model_load(b, path, &e), -1); /* then the prefix is part of the names */
+	assert_non_null(strstr(e.text, "missing: conv1.weight"));
+	safetensors_writer_free(w);
+	free(path);
+	model_free(a);
+	model_free(b);
+}
+
 static void a_mismatch_lists_all_and_changes_nothing(void **state)
 {
 	struct model *small = small_model(SHORTCUT_PROJECTION);
@@ -376,6 +411,7 @@ int main(void)
 	        cmocka_unit_test(option_a_subsamples_and_pads_on_both_sides),
 	        cmocka_unit_test(running_statistics_take_one_unbiased_step),
 	        cmocka_unit_test(a_saved_model_loads_with_the_same_bits),
+	        cmocka_unit_test(wrapped_names_and_halves_are_read),
 	        cmocka_unit_test(a_mismatch_lists_all_and_changes_nothing),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

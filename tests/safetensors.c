@@ -277,6 +277,79 @@ static void halves_and_brain_floats_become_their_values(void **state)
 	safetensors_close(f);
 }
 
+static void all_types_of_python_files_are_read(void **state)
+{
+	static const uint8_t e5m2[] = {0x3c, 0xc0, 0x7b, 0x01, 0x7c};
+	static const double e5m2_value[] = {1, -2, 57344, 0x1p-16, INFINITY};
+	static const uint8_t e4m3[] = {0x38, 0xb8, 0x7e, 0x01, 0x80};
+	static const double e4m3_value[] = {1, -1, 448, 0x1p-9, -0.0};
+	struct safetensors_writer *w = safetensors_writer_new();
+	struct error e = {{0}};
+
+	safetensors_put(w, "e5m2", "F8_E5M2", SHAPE(5), e5m2);
+	safetensors_put(w, "e4m3", "F8_E4M3", SHAPE(5), e4m3);
+	safetensors_put(w, "bool", "BOOL", SHAPE(2), (uint8_t[]){0, 1});
+	safetensors_put(w, "short", "I16", SHAPE(1), (int16_t[]){-32768});
+	safetensors_put(w, "word", "U16", SHAPE(1), (uint16_t[]){65535});
+	safetensors_put(w, "long", "U32", SHAPE(1), (uint32_t[]){UINT32_MAX});
+	safetensors_put(w, "longer", "U64", SHAPE(1), (uint64_t[]){UINT64_C(1) << 63});
+	assert_int_equal(safetensors_write(w, path, &e), 0);
+	safetensors_writer_free(w);
+	struct safetensors *f = safetensors_open(path, &e);
+	for (int i = 0; i < 5; i++) {
+		assert_true(safetensor_at(safetensors_find(f, "e5m2"), i) == e5m2_value[i]);
+		assert_true(safetensor_at(safetensors_find(f, "e4m3"), i) == e4m3_value[i]);
+	}
+	assert_true(safetensor_at(safetensors_find(f, "bool"), 1) == 1);
+	assert_true(safetensor_at(safetensors_find(f, "short"), 0) == -32768);
+	assert_true(safetensor_at(safetensors_find(f, "word"), 0) == 65535);
+	assert_true(safetensor_at(safetensors_find(f, "long"), 0) == 4294967295.0);
+	assert_true(safetensor_at(safetensors_find(f, "longer"), 0) == 0x1p63);
+	safetensors_close(f);
+}
+
+/* Keys in another order, offsets not in the order of names, spaces up to 8 bytes, a scalar and an
+ * empty tensor between others, metadata last. */
+static void headers_of_others_are_read(void **state)
+{
+	static const char header[] =
+	        "{\"b\":{\"data_offsets\":[8,16],\"shape\":[2,1],\"dtype\":\"F32\"},"
+	        "\"a\":{\"shape\":[],\"dtype\":\"I64\",\"data_offsets\":[0,8]},"
+	        "\"none\":{\"dtype\":\"F32\",\"shape\":[3,0],\"data_offsets\":[8,8]},"
+	        "\"__metadata__\":{\"format\":\"pt\"}}      ";
+	struct error e = {{0}};
+
+	file_make(header, 0, 16);
+	struct safetensors *f = safetensors_open(path, &e);
+	assert_non_null(f);
+	assert_int_equal(safetensors_count(f), 3);
+	assert_true(safetensor_at(safetensors_find(f, "a"), 0) == (double)0x0706050403020100);
+	assert_true(shape_equal(safetensors_find(f, "b")->shape, SHAPE(2, 1)));
+	assert_int_equal(safetensors_find(f, "none")->count, 0);
+	assert_string_equal(safetensors_metadata(f, "format"), "pt");
+	safetensors_close(f);
+}
+
+/* 100,000 brackets; a name that is no UTF-8; one that would end early. */
+static void deep_and_odd_json_is_refused(void **state)
+{
+	static const char *const says[] = {"line", "not UTF-8", "line"};
+	char *deep = xmalloc(100002);
+
+	memset(deep, '[', 100001);
+	memcpy(deep, "{\"a\":", 5);
+	deep[100001] = 0;
+	const char *const header[] = {deep, "{\"\xff\":{}}", "{\"a\\u0000b\":{}}"};
+	for (int i = 0; i < 3; i++) {
+		struct error e = {{0}};
+		file_make(header[i], 0, 0);
+		assert_null(safetensors_open(path, &e));
+		if (!strstr(e.text, says[i]) || strchr(e.text, '\n'))
+			fail_msg("%.300s", e.text);
+	}
+	free(deep);
+}
+
 static void integers_that_do_not_fit_are_refused(void **state)
 {
 	struct safetensors_writer *w = safetensors_writer_new();
@@ -339,6 +412,9 @@ int main(void)
 	        cmocka_unit_test(a_file_cut_anywhere_is_refused),
 	        cmocka_unit_test(damaged_headers_never_read_beyond_the_file),
 	        cmocka_unit_test(halves_and_brain_floats_become_their_values),
+	        cmocka_unit_test(all_types_of_python_files_are_read),
+	        cmocka_unit_test(headers_of_others_are_read),
+	        cmocka_unit_test(deep_and_odd_json_is_refused),
 	        cmocka_unit_test(integers_that_do_not_fit_are_refused),
 	        cmocka_unit_test(a_failed_write_leaves_nothing_behind),
 	};

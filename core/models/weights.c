@@ -11,6 +11,9 @@ static const char *const passed_over[] = {
         "*.num_batches_tracked", "optimizer.*",   "trawl.*",
         "*.weight_step",         "*.input_scale", "*.input_zero_point"};
 
+/* What wrappers of models put before every name (DataParallel, Lightning, torch.compile). */
+static const char *const prefixes[] = {"module.", "model.", "_orig_mod."};
+
 /* A tensor of the model and where its values are: as they are, or as codes and scales. */
 struct source {
 	const struct safetensor *plain, *codes, *scale;
@@ -56,6 +59,47 @@ static int problem_report(const struct problems *p, const struct model *m, const
 	          m->config.classes, line.data);
 	text_release(&line);
 	return -1;
+}
+
+static bool is_passed_over(const char *name)
+{
+	for (size_t i = 0; i < sizeof(passed_over) / sizeof(*passed_over); i++)
+		if (fnmatch(passed_over[i], name, 0) == 0)
+			return true;
+	return false;
+}
+
+/* Whether all names, but those passed over, go on with the prefix after `skip` characters. */
+static bool all_go_on_with(const struct safetensors *f, size_t skip, const char *prefix)
+{
+	bool any = false;
+
+	for (int i = 0; i < safetensors_count(f); i++) {
+		const char *name = safetensors_item(f, i)->name;
+
+		if (is_passed_over(name))
+			continue;
+		if (strlen(name) < skip || strncmp(name + skip, prefix, strlen(prefix)) != 0)
+			return false;
+		any = true;
+	}
+	return any;
+}
+
+/* What stands before every name of the file and is none of the model's: "module.", "", …; to be
+ * freed. */
+static char *common_prefix(const struct safetensors *f)
+{
+	struct text all = {0};
+
+	text_add_bytes(&all, "", 0);
+	for (bool more = true; more;) {
+		more = false;
+		for (size_t i = 0; !more && i < sizeof(prefixes) / sizeof(*prefixes); i++)
+			if ((more = all_go_on_with(f, all.length, prefixes[i])))
+				text_add(&all, "%s", prefixes[i]);
+	}
+	return text_take(&all);
 }
 
 static const struct safetensor *find_with(const struct safetensors *f, const char *name,
@@ -124,10 +168,7 @@ static bool belongs(const struct source *source, int count, const struct safeten
 	for (int i = 0; i < count; i++)
 		if (s == source[i].plain || s == source[i].codes || s == source[i].scale)
 			return true;
-	for (size_t i = 0; i < sizeof(passed_over) / sizeof(*passed_over); i++)
-		if (fnmatch(passed_over[i], s->name, 0) == 0)
-			return true;
-	return false;
+	return is_passed_over(s->name);
 }
 
 /* Codes times scales, in float as quantizers compute them. */
@@ -162,13 +203,16 @@ static int read_source(const struct source *s, struct tensor *value, struct erro
 static void find_sources(const struct model *m, const struct safetensors *file, bool folded,
                          struct source *source, struct problems *problems)
 {
+	char *prefix = common_prefix(file);
+
 	for (int i = 0; i < model_items(m); i++) {
 		struct parameter *p = model_item(m, i);
-		char *name = folded ? fold_name(m, i) : xstrdup(p->name);
+		char *name = folded ? fold_name(m, i) : xformat("%s%s", prefix, p->name);
 		if (!folded || !fold_drops(m, i))
 			source[i] = find_source(file, name, p, problems);
 		free(name);
 	}
+	free(prefix);
 }
 
 int model_load_from(struct model *m, const struct safetensors *file, struct error *e)

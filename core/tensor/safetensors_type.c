@@ -15,6 +15,10 @@ READ_AS(double)
 READ_AS(float)
 READ_AS(int64_t)
 READ_AS(int32_t)
+READ_AS(int16_t)
+READ_AS(uint64_t)
+READ_AS(uint32_t)
+READ_AS(uint16_t)
 READ_AS(uint8_t)
 READ_AS(int8_t)
 
@@ -39,10 +43,32 @@ static double at_bfloat(const void *element)
 	return at_float(&bits);
 }
 
+/* The upper byte of a half. */
+static double at_float8_e5m2(const void *element)
+{
+	uint16_t h = (uint16_t)(*(const uint8_t *)element << 8);
+
+	return at_half(&h);
+}
+
+/* No infinities, and one NaN of each sign (OCP 8-bit floating point). */
+static double at_float8_e4m3(const void *element)
+{
+	uint8_t b = *(const uint8_t *)element;
+	int exponent = b >> 3 & 15, fraction = b & 7;
+	double size = (b & 127) == 127 ? (double)NAN
+	              : exponent == 0  ? ldexp(fraction, -9)
+	                               : ldexp(fraction + 8, exponent - 10);
+
+	return b >> 7 ? -size : size;
+}
+
 static const struct safetensors_type types[] = {
-        {"F64", 8, at_double},  {"F32", 4, at_float},   {"F16", 2, at_half},
-        {"BF16", 2, at_bfloat}, {"I64", 8, at_int64_t}, {"I32", 4, at_int32_t},
-        {"U8", 1, at_uint8_t},  {"I8", 1, at_int8_t},
+        {"F64", 8, at_double},   {"F32", 4, at_float},           {"F16", 2, at_half},
+        {"BF16", 2, at_bfloat},  {"I64", 8, at_int64_t},         {"I32", 4, at_int32_t},
+        {"U8", 1, at_uint8_t},   {"I8", 1, at_int8_t},           {"U64", 8, at_uint64_t},
+        {"U32", 4, at_uint32_t}, {"U16", 2, at_uint16_t},        {"I16", 2, at_int16_t},
+        {"BOOL", 1, at_uint8_t}, {"F8_E5M2", 1, at_float8_e5m2}, {"F8_E4M3", 1, at_float8_e4m3},
 };
 
 const struct safetensors_type *safetensors_type_named(const char *name)

@@ -49,10 +49,15 @@ static int config_parse(const struct golden *g, struct shape images, struct mode
 	c->norm_eps = json_real(norm, "eps", 1e-5);
 	c->norm_momentum = json_real(norm, "momentum", 0.1);
 	c->channels = (int)images.d[1];
-	c->image_px = (int)images.d[2];
 	if (!stem || !shape_parse(cJSON_GetObjectItemCaseSensitive(stem, "shape"), &kernel))
 		return error_set(e, "no conv1.weight");
-	c->stem = kernel.d[2] == 7 ? STEM_IMAGENET : STEM_CIFAR;
+	const char *said = json_text(model, "stem", NULL);
+	if (model_config_images(c, (int)images.d[2],
+	                        said               ? said
+	                        : kernel.d[2] == 7 ? "imagenet"
+	                                           : "cifar",
+	                        e))
+		return -1;
 	config_names(g, c);
 	if (c->stages < 1 || c->width < 1 || c->classes < 1)
 		return error_set(e, "model without blocks, width or classes");
