@@ -1,6 +1,7 @@
 /* Laws of quantized inputs: their codes, what calibration finds, and that nothing loses it. */
 #include "core/models/cost.h"
 #include "core/models/weights.h"
+#include "tests/small_model.h"
 #include "tests/trial_run.h"
 #include <math.h>
 
@@ -54,21 +55,9 @@ static void ranges_are_extremes_or_percentiles_of_the_values(void **state)
 	tensor_free(x);
 }
 
-static struct model *small_model(void)
-{
-	struct model_config c;
-	struct error e;
-
-	assert_int_equal(model_config_named(&c, "resnet20", 10, NULL, &e), 0);
-	c.width = 4;
-	struct model *m = model_new(&c, F32);
-	parameter_start(&m->parameters, 5);
-	return m;
-}
-
 static void chosen_layers_compute_with_codes(void **state)
 {
-	struct model *m = small_model();
+	struct model *m = small_model("resnet20", NULL, F32);
 	struct quantization_settings s = {.kind = "max",
 	                                  .keep_first = true,
 	                                  .keep_last = true,
@@ -110,7 +99,7 @@ static void chosen_layers_compute_with_codes(void **state)
 
 static void bit_operations_count_the_bits_of_inputs(void **state)
 {
-	struct model *m = small_model();
+	struct model *m = small_model("resnet20", NULL, F32);
 	struct quantization_settings s = {.kind = "max", .weight_bits = 3, .activation_bits = 6};
 	struct quantization q;
 	struct error e;
@@ -128,16 +117,6 @@ static void bit_operations_count_the_bits_of_inputs(void **state)
 #define INPUTS(range)                                                              \
 	"\"weight_bits\": 4, \"activation_bits\": 6, \"calibration_batches\": 5, " \
 	"\"activation_range\": \"" range "\""
-
-static void run(const char *trial, const char *folder, int ranks, const char *const more[])
-{
-	struct trial_run r = {.trial = trial, .folder = folder, .ranks = ranks};
-
-	for (int i = 0; more && more[i]; i++)
-		r.more[i] = more[i];
-	if (trial_wait(&r))
-		fail_msg("%s", trial_log());
-}
 
 /* (parameters, 2) of a trial's final weights; the caller's to free. */
 static struct tensor *ranges_of(const char *folder)
@@ -175,8 +154,8 @@ static void ranks_find_the_same_ranges(void **state)
 	trial_write("percentile.json", SMALL_TRIAL(INPUTS("percentile"), "\"epochs\": 0"));
 	for (int i = 0; i < 2; i++) {
 		char *trial = xformat("%s.json", kinds[i]), *two = xformat("%s2", kinds[i]);
-		run(trial, kinds[i], 0, NULL);
-		run(trial, two, 2, NULL);
+		trial_succeed(trial, kinds[i], 0, NULL);
+		trial_succeed(trial, two, 2, NULL);
 		assert_same_file(kinds[i], two, "quantized.safetensors");
 		assert_true(same_ranges(kinds[i], two));
 		free(trial);
@@ -191,8 +170,8 @@ static void averages_move_in_training_and_percentiles_stay(void **state)
 	trial_write("moves.json", SMALL_TRIAL(INPUTS("average"), "\"epochs\": 2, \"shards\": 4"));
 	trial_write("stays.json",
 	            SMALL_TRIAL(INPUTS("percentile"), "\"epochs\": 1, \"shards\": 4"));
-	run("moves.json", "moves", 0, NULL);
-	run("stays.json", "stays", 0, NULL);
+	trial_succeed("moves.json", "moves", 0, NULL);
+	trial_succeed("stays.json", "stays", 0, NULL);
 	assert_false(same_ranges("average", "moves"));
 	assert_true(same_ranges("percentile", "stays"));
 }
@@ -203,15 +182,15 @@ static void moving_ranges_go_on_after_a_stop_on_any_ranks(void **state)
 	const char *const resume[] = {"--resume", below("parts/checkpoint-00000007.safetensors"),
 	                              NULL};
 
-	run("moves.json", "parts", 2, stop);
-	run("moves.json", "parts", 4, resume);
+	trial_succeed("moves.json", "parts", 2, stop);
+	trial_succeed("moves.json", "parts", 4, resume);
 	assert_same_file("moves", "parts", "weights.safetensors");
 	assert_same_file("moves", "parts", "quantized.safetensors");
 }
 
 static void the_export_has_scales_and_zero_points(void **state)
 {
-	struct model *m = small_model();
+	struct model *m = small_model("resnet20", NULL, F32);
 	int i = parameter_find(&m->parameters, "layer2.0.conv1.weight");
 	char *path = path_join(below("moves"), "quantized.safetensors");
 	struct tensor *ranges = ranges_of("moves");

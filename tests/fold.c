@@ -3,6 +3,7 @@
 #include "core/base/random.h"
 #include "core/models/cost.h"
 #include "core/models/weights.h"
+#include "tests/small_model.h"
 #include "tests/trial_run.h"
 #include <math.h>
 
@@ -11,13 +12,8 @@ enum { IMAGES = 2, CLASSES = 10, LOGITS = IMAGES * CLASSES };
 /* Norms as after training: any scale, shift, mean, variance. */
 static struct model *trained(const char *name, enum dtype type)
 {
-	struct model_config c;
-	struct error e;
+	struct model *m = small_model(name, "B", type);
 
-	assert_int_equal(model_config_named(&c, name, CLASSES, "B", &e), 0);
-	c.width = 4;
-	struct model *m = model_new(&c, type);
-	parameter_start(&m->parameters, 5);
 	for (int i = 0; i < model_items(m); i++) {
 		struct parameter *p = model_item(m, i);
 		struct random_stream r = random_stream(6, "norm", random_name(p->name), 0);
@@ -143,25 +139,6 @@ static void an_export_has_biases_and_no_norms(void **state)
 	model_free(back);
 }
 
-static double loss_of(const char *folder)
-{
-	cJSON *outcome = outcome_read(folder);
-	double loss = json_at(outcome, "body.result.loss")->valuedouble;
-
-	cJSON_Delete(outcome);
-	return loss;
-}
-
-static void run(const char *trial, const char *folder, const char *input)
-{
-	struct trial_run r = {.trial = trial, .folder = folder};
-
-	if (input)
-		r.more[0] = "--input", r.more[1] = input;
-	if (trial_wait(&r))
-		fail_msg("%s", trial_log());
-}
-
 /* A trial trained, evaluated folded, and evaluated again from what that wrote. */
 static void a_folded_trial_says_what_the_plain_one_says(void **state)
 {
@@ -170,15 +147,19 @@ static void a_folded_trial_says_what_the_plain_one_says(void **state)
 	trial_write("folded.json", SMALL_TRIAL("\"fold_batch_norm\": true", "\"epochs\": 0"));
 	trial_write("eight.json",
 	            SMALL_TRIAL("\"fold_batch_norm\": true, \"weight_bits\": 8", "\"epochs\": 0"));
-	run("t.json", "parent", NULL);
-	run("folded.json", "folded", below("parent/weights.safetensors"));
-	run("plain.json", "again", below("folded/weights.safetensors"));
-	run("eight.json", "eight", below("parent/weights.safetensors"));
-	run("plain.json", "codes", below("eight/quantized.safetensors"));
-	double parent = loss_of("parent"), folded = loss_of("folded");
+	trial_succeed("t.json", "parent", 0, NULL);
+	trial_succeed("folded.json", "folded", 0,
+	              (const char *const[]){"--input", below("parent/weights.safetensors"), NULL});
+	trial_succeed("plain.json", "again", 0,
+	              (const char *const[]){"--input", below("folded/weights.safetensors"), NULL});
+	trial_succeed("eight.json", "eight", 0,
+	              (const char *const[]){"--input", below("parent/weights.safetensors"), NULL});
+	trial_succeed("plain.json", "codes", 0,
+	              (const char *const[]){"--input", below("eight/quantized.safetensors"), NULL});
+	double parent = trial_loss("parent"), folded = trial_loss("folded");
 	assert_true(fabs(folded - parent) < 1e-4 * parent && folded != parent);
-	assert_true(loss_of("again") == folded);
-	assert_true(loss_of("codes") == loss_of("eight"));
+	assert_true(trial_loss("again") == folded);
+	assert_true(trial_loss("codes") == trial_loss("eight"));
 }
 
 int main(void)

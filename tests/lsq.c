@@ -4,20 +4,9 @@
 #include "core/models/quantized.h"
 #include "core/models/weights.h"
 #include "core/train/optimizer.h"
+#include "tests/small_model.h"
 #include "tests/trial_run.h"
 #include <math.h>
-
-static struct model *small_model(enum dtype type)
-{
-	struct model_config c;
-	struct error e;
-
-	assert_int_equal(model_config_named(&c, "resnet20", 10, NULL, &e), 0);
-	c.width = 4;
-	struct model *m = model_new(&c, type);
-	parameter_start(&m->parameters, 5);
-	return m;
-}
 
 static struct quantization learned(struct model *m, int bits, bool channel)
 {
@@ -46,7 +35,7 @@ static struct tensor *named(const struct model *m, const char *name)
 
 static void steps_start_at_twice_the_mean_size(void **state)
 {
-	struct model *m = small_model(F64);
+	struct model *m = small_model("resnet20", NULL, F64);
 	struct quantization q = learned(m, 3, true);
 	struct tensor *w = named(m, "layer2.1.conv1.weight");
 	struct tensor *step = named(m, "layer2.1.conv1.weight_step");
@@ -110,7 +99,8 @@ static void figures_free(struct figures *f)
 /* Beside a model whose scales are the same numbers, held constant. */
 static void steps_have_a_gradient_and_no_part_in_the_trace(void **state)
 {
-	struct model *m = small_model(F64), *fixed = small_model(F64);
+	struct model *m = small_model("resnet20", NULL, F64),
+	             *fixed = small_model("resnet20", NULL, F64);
 	struct quantization_settings s = {.kind = "lsq",
 	                                  .weight_bits = 4,
 	                                  .per_channel = false,
@@ -161,16 +151,6 @@ static void steps_do_not_decay_and_stay_positive(void **state)
 /* ---- trials ---- */
 #define LEARNED "\"weight_bits\": 3, \"granularity\": \"channel\", \"scale\": \"lsq\""
 
-static void run(const char *trial, const char *folder, const char *const more[])
-{
-	struct trial_run r = {.trial = trial, .folder = folder};
-
-	for (int i = 0; more && more[i]; i++)
-		r.more[i] = more[i];
-	if (trial_wait(&r))
-		fail_msg("%s", trial_log());
-}
-
 /* The tensor of a file of weights, in float; the caller's to free. */
 static struct tensor *stored(const char *folder, const char *file, const char *name)
 {
@@ -200,11 +180,11 @@ static void assert_equal_tensors(struct tensor *a, struct tensor *b)
 static void training_moves_steps_and_the_export_has_them(void **state)
 {
 	trial_write("t.json", SMALL_TRIAL(LEARNED, "\"epochs\": 2, \"shards\": 2"));
-	run("t.json", "whole", NULL);
+	trial_succeed("t.json", "whole", 0, NULL);
 	struct tensor *step = stored("whole", "weights.safetensors", "layer3.0.conv2.weight_step");
 	struct tensor *scale =
 	        stored("whole", "quantized.safetensors", "layer3.0.conv2.weight.scale");
-	struct model *m = small_model(F32);
+	struct model *m = small_model("resnet20", NULL, F32);
 	struct quantization q = learned(m, 3, true);
 	struct error e = {{0}};
 
@@ -224,19 +204,10 @@ static void steps_go_on_after_a_stop_with_the_same_bits(void **state)
 	const char *const resume[] = {"--resume", below("parts/checkpoint-00000007.safetensors"),
 	                              NULL};
 
-	run("t.json", "parts", stop);
-	run("t.json", "parts", resume);
+	trial_succeed("t.json", "parts", 0, stop);
+	trial_succeed("t.json", "parts", 0, resume);
 	assert_same_file("whole", "parts", "weights.safetensors");
 	assert_same_file("whole", "parts", "quantized.safetensors");
-}
-
-static double loss_of(const char *folder)
-{
-	cJSON *outcome = outcome_read(folder);
-	double loss = json_at(outcome, "body.result.loss")->valuedouble;
-
-	cJSON_Delete(outcome);
-	return loss;
 }
 
 static void what_starts_from_it_has_its_steps_unless_the_bits_change(void **state)
@@ -250,10 +221,10 @@ static void what_starts_from_it_has_its_steps_unless_the_bits_change(void **stat
 	        SMALL_TRIAL("\"weight_bits\": 2, \"granularity\": \"channel\", \"scale\": \"lsq\"",
 	                    "\"epochs\": 0"));
 	trial_write("max.json", SMALL_TRIAL("\"weight_bits\": 8", "\"epochs\": 0"));
-	run("same.json", "same", input);
-	run("other.json", "other", input);
-	run("max.json", "max", input);
-	assert_true(loss_of("same") == loss_of("whole"));
+	trial_succeed("same.json", "same", 0, input);
+	trial_succeed("other.json", "other", 0, input);
+	trial_succeed("max.json", "max", 0, input);
+	assert_true(trial_loss("same") == trial_loss("whole"));
 	assert_equal_tensors(stored("same", file, name), stored("whole", file, name));
 	struct scaling start = {quantizer_named("lsq"), true, 0};
 	struct tensor *w = stored("whole", file, "layer3.0.conv2.weight");

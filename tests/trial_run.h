@@ -188,4 +188,26 @@ static inline void assert_outcome(const char *folder, const char *word, const ch
 		fail_msg("outcome %s (%s), not %s (…%s…)", got, text, word, part ? part : "");
 	cJSON_Delete(outcome);
 }
+
+/* Runs a trial that must end well; ranks 0: without mpiexec; `more` ended by null, or null. */
+static inline void trial_succeed(const char *trial, const char *folder, int ranks,
+                                 const char *const more[])
+{
+	struct trial_run r = {.trial = trial, .folder = folder, .ranks = ranks};
+
+	for (int i = 0; more && more[i]; i++)
+		r.more[i] = more[i];
+	if (trial_wait(&r))
+		fail_msg("%s", trial_log());
+}
+
+/* The test loss that it said. */
+static inline double trial_loss(const char *folder)
+{
+	cJSON *outcome = outcome_read(folder);
+	double loss = json_at(outcome, "body.result.loss")->valuedouble;
+
+	cJSON_Delete(outcome);
+	return loss;
+}
 #endif

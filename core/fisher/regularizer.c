@@ -187,7 +187,7 @@ static void image_squares(const struct model *m, const struct backend *backend,
 	struct tensor *loss = op_mean(&t, op_cross_entropy(&t, logits, tape_leaf(&t, label)));
 	tape_grad(&t, loss, f.used, count, g, GRAD_CONSUME);
 	for (int p = 0; p < count; p++)
-		square[p] = square_sum(g[p]);
+		square[p] = wanted(&f, f.used, p) ? square_sum(g[p]) : 0;
 	forward_release(&f);
 	tape_release(&t);
 	free(g);

@@ -38,7 +38,10 @@ static void NAME(abs_max)(struct node *n)
 	}
 }
 
-static void NAME(fake_quantize)(struct node *n)
+/* What becomes of one weight, by the scale of its row and the largest code. */
+typedef REAL NAME(weight_fn)(REAL w, REAL s, REAL top);
+
+static void NAME(by_row)(struct node *n, NAME(weight_fn) * f)
 {
 	int64_t rows = n->in[1]->shape.d[0], length = shape_count(n->in[0]->shape) / rows;
 	const REAL top = (REAL)((1 << (n->attr.bits - 1)) - 1);
@@ -46,42 +49,43 @@ static void NAME(fake_quantize)(struct node *n)
 	REAL *y = tensor_new_plain(n->out[0]);
 
 	for (int64_t r = 0; r < rows; r++, w += length, y += length)
-		for (int64_t i = 0; i < length; i++) {
-			REAL code = s[r] > 0 ? (REAL)nearbyint((double)(w[i] / s[r])) : 0;
-			code = code > top ? top : code < -top ? -top : code;
-			y[i] = s[r] * code;
-		}
+		for (int64_t i = 0; i < length; i++)
+			y[i] = f(w[i], s[r], top);
+}
+
+static REAL NAME(rounded)(REAL w, REAL s, REAL top)
+{
+	REAL code = s > 0 ? (REAL)nearbyint((double)(w / s)) : 0;
+
+	return s * (code > top ? top : code < -top ? -top : code);
+}
+
+static void NAME(fake_quantize)(struct node *n)
+{
+	NAME(by_row)(n, NAME(rounded));
 }
 
 /* A row with s = 0 has the single code 0, which only w = 0 does not exceed. */
+static REAL NAME(inside)(REAL w, REAL s, REAL top)
+{
+	return s > 0 ? fabs(nearbyint((double)(w / s))) <= (double)top : w == 0;
+}
+
 static void NAME(in_range)(struct node *n)
 {
-	int64_t rows = n->in[1]->shape.d[0], length = shape_count(n->in[0]->shape) / rows;
-	const REAL top = (REAL)((1 << (n->attr.bits - 1)) - 1);
-	const REAL *w = tensor_plain(n->in[0]), *s = tensor_plain(n->in[1]);
-	REAL *y = tensor_new_plain(n->out[0]);
+	NAME(by_row)(n, NAME(inside));
+}
 
-	for (int64_t r = 0; r < rows; r++, w += length, y += length)
-		for (int64_t i = 0; i < length; i++) {
-			double code = s[r] > 0 ? nearbyint((double)(w[i] / s[r])) : 0;
-			bool inside = s[r] > 0 ? fabs(code) <= (double)top : w[i] == 0;
-			y[i] = inside;
-		}
+static REAL NAME(slope)(REAL w, REAL s, REAL top)
+{
+	REAL place = s > 0 ? w / s : 0, code = (REAL)nearbyint((double)place);
+
+	return code > top ? top : code < -top ? -top : code - place;
 }
 
 static void NAME(step_slope)(struct node *n)
 {
-	int64_t rows = n->in[1]->shape.d[0], length = shape_count(n->in[0]->shape) / rows;
-	const REAL top = (REAL)((1 << (n->attr.bits - 1)) - 1);
-	const REAL *w = tensor_plain(n->in[0]), *s = tensor_plain(n->in[1]);
-	REAL *y = tensor_new_plain(n->out[0]);
-
-	for (int64_t r = 0; r < rows; r++, w += length, y += length)
-		for (int64_t i = 0; i < length; i++) {
-			REAL place = s[r] > 0 ? w[i] / s[r] : 0;
-			REAL code = (REAL)nearbyint((double)place);
-			y[i] = code > top ? top : code < -top ? -top : code - place;
-		}
+	NAME(by_row)(n, NAME(slope));
 }
 
 /* The code of x relative to that of zero, before it is clamped to least … most. */

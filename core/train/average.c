@@ -4,22 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct parameter *item_at(const struct model *m, int i)
-{
-	int parameters = m->parameters.count;
-
-	return i < parameters ? &m->parameters.item[i] : &m->buffers.item[i - parameters];
-}
-
 void average_init(struct average *a, const struct model *m, double decay)
 {
 	*a = (struct average){.decay = decay};
 	if (decay == 0)
 		return;
-	a->count = m->parameters.count + m->buffers.count;
+	a->count = model_items(m);
 	a->value = xcalloc((size_t)a->count, sizeof(*a->value));
 	for (int i = 0; i < a->count; i++)
-		a->value[i] = tensor_zeros(F32, item_at(m, i)->value->shape);
+		a->value[i] = tensor_zeros(F32, model_item(m, i)->value->shape);
 }
 
 void average_release(struct average *a)
@@ -35,7 +28,7 @@ void average_start(struct average *a, const struct model *m)
 	for (int i = 0; i < a->count; i++) {
 		size_t bytes = (size_t)shape_count(a->value[i]->shape) * sizeof(float);
 
-		memcpy(tensor_write(a->value[i]), tensor_f32(item_at(m, i)->value), bytes);
+		memcpy(tensor_write(a->value[i]), tensor_f32(model_item(m, i)->value), bytes);
 	}
 }
 
@@ -52,13 +45,13 @@ static void update(struct tensor *value, struct tensor *latest, double decay)
 void average_update(struct average *a, const struct model *m)
 {
 	for (int i = 0; i < a->count; i++)
-		update(a->value[i], item_at(m, i)->value, a->decay);
+		update(a->value[i], model_item(m, i)->value, a->decay);
 }
 
 void average_swap(struct average *a, struct model *m)
 {
 	for (int i = 0; i < a->count; i++) {
-		struct parameter *p = item_at(m, i);
+		struct parameter *p = model_item(m, i);
 		struct tensor *before = p->value;
 
 		p->value = a->value[i];
@@ -75,6 +68,6 @@ void average_settle(struct average *a, struct model *m)
 struct tensor *average_value(const struct average *a, const struct model *m, int index, char **name)
 {
 	assert(index >= 0 && index < a->count);
-	*name = xformat("trawl.average.%s", item_at(m, index)->name);
+	*name = xformat("trawl.average.%s", model_item(m, index)->name);
 	return a->value[index];
 }

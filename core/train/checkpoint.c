@@ -284,10 +284,8 @@ static void broadcast_tensor(const struct trainer *t, struct tensor *x)
 
 static void broadcast_model(const struct trainer *t, struct model *m)
 {
-	for (int i = 0; i < m->parameters.count; i++)
-		broadcast_tensor(t, m->parameters.item[i].value);
-	for (int i = 0; i < m->buffers.count; i++)
-		broadcast_tensor(t, m->buffers.item[i].value);
+	for (int i = 0; i < model_items(m); i++)
+		broadcast_tensor(t, model_item(m, i)->value);
 }
 
 static void broadcast_state(struct trainer *t)
