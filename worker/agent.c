@@ -247,6 +247,7 @@ int agent_run(const struct agent_options *o, struct error *e)
 	                             o->program,
 	                             a.office.jobs_url,
 	                             o->data,
+	                             o->pin,
 	                             a.office.name,
 	                             LOG_BYTES};
 	a.transfer = transfer_new(&(struct transfer_options){0}, e);

@@ -18,6 +18,7 @@ struct agent_options {
 	size_t label_count;
 	const char *launcher; /* null: "mpiexec.mpich -launcher fork" */
 	const char *program;  /* trawl-trial */
+	const char *pin;      /* "auto" "none": whether ranks keep to cores; null: auto */
 	int ranks;            /* that it may run at a time */
 	int threads;          /* per rank */
 	int gpus;

@@ -27,6 +27,7 @@ static const struct {
         {"name", "NAME", "what people see; default: the host's name"},
         {"label", "LABEL", "repeatable"},
         {"launcher", "WORDS", "what starts MPI jobs; default \"mpiexec.mpich -launcher fork\""},
+        {"pin", "auto|none", "auto: ranks keep to cores of their own, where enough are free"},
         {"program", "FILE", "default: trawl-trial beside this program"},
         {"idle-exit", "SECONDS", "leave after so long without work"},
         {"leave", "SECONDS", "how long leaving may take; default 60"},
@@ -80,9 +81,9 @@ static int read_option(struct settings *s, const char *name, const char *value, 
 	struct agent_options *a = &s->agent;
 	const struct {
 		const char *name, **text;
-	} texts[] = {{"connect", &a->connect}, {"work", &a->work},
-	             {"data", &a->data},       {"name", &a->name},
-	             {"program", &a->program}, {"launcher", &a->launcher}};
+	} texts[] = {{"connect", &a->connect}, {"work", &a->work},       {"data", &a->data},
+	             {"name", &a->name},       {"program", &a->program}, {"launcher", &a->launcher},
+	             {"pin", &a->pin}};
 	const struct {
 		const char *name;
 		double least, factor;
@@ -173,6 +174,8 @@ static int complete(struct settings *s, struct error *e)
 	a->threads = a->threads ? a->threads : 1;
 	int processors = (int)sysconf(_SC_NPROCESSORS_ONLN) / a->threads;
 	a->ranks = a->ranks ? a->ranks : processors > 0 ? processors : 1;
+	if (a->pin && strcmp(a->pin, "auto") && strcmp(a->pin, "none"))
+		return error_set(e, "--pin %s: auto or none is expected", a->pin);
 	if (access(a->program, X_OK))
 		return error_errno(e, "--program %s", a->program);
 	return 0;

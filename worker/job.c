@@ -67,6 +67,8 @@ static struct words job_words(const struct job_options *o, const struct job_star
 		words_option(&w, "--input", xformat("%s=%s", s->inputs[i].role, s->inputs[i].path));
 	if (o->data)
 		words_option(&w, "--data", xstrdup(o->data));
+	if (o->pin)
+		words_option(&w, "--pin", xstrdup(o->pin));
 	words_add(&w, xformat("%s/trial.json", s->folder));
 	return w;
 }

@@ -5,7 +5,7 @@
  *
  *   mpiexec.mpich -launcher fork -n R trawl-trial --ranks R --trial T --attempt A
  *       --agent ipc://SOCKET --folder DIR [--resume FILE] [--input ROLE=FILE]… [--data ROOTS]
- *       DIR/trial.json
+ *       [--pin auto|none] DIR/trial.json
  *
  * What the program owes its agent: every rank sets PR_SET_PDEATHSIG to SIGKILL before anything
  * else; rank 0 connects a DEALER to SOCKET and sends JOB_HELLO, then the other JOB_* messages;
@@ -27,6 +27,7 @@ struct job_options {
 	const char *program;  /* trawl-trial */
 	const char *socket;   /* ipc://…, where the agent listens */
 	const char *data;     /* DIR[:DIR…]; may be null */
+	const char *pin;      /* "auto" "none"; null: the program's default */
 	const char *agent;    /* its name for this run: the first part of the mark */
 	int64_t log_bytes_max;
 };

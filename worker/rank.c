@@ -1,5 +1,6 @@
 /* trawl-trial: one trial as an MPI program, started by an agent, or by a person by hand. */
 #include "core/base/clock.h"
+#include "core/base/cores.h"
 #include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
@@ -21,6 +22,7 @@
 struct options {
 	int64_t ranks, trial, attempt;
 	char *agent;
+	const char *pin; /* null: "auto" */
 	struct trial_files files;
 	char *path; /* trial.json */
 };
@@ -35,6 +37,7 @@ static const struct {
         {"input", "[ROLE=]FILE", "weights to start from, in place of start_from"},
         {"data", "DIR[:DIR…]", "where data sets are looked for; default $TRAWL_DATA"},
         {"cache", "DIR", "decoded images; default $XDG_CACHE_HOME/trawl/data"},
+        {"pin", "auto|none", "auto: each rank keeps to cores of its own, where enough are free"},
         {"stop-after", "N", "checkpoint and stop after N steps"},
         {"agent", "URL", "the agent that started it, to report to"},
         {"trial", "ID", "the agent's number of the trial"},
@@ -95,6 +98,7 @@ static int read_option(struct options *o, const char *name, char *value, struct 
 	        {"attempt", NULL, &o->attempt},
 	        {"stop-after", NULL, &o->files.stop_after},
 	        {"agent", (const char **)&o->agent, NULL},
+	        {"pin", &o->pin, NULL},
 	        {"folder", &o->files.folder, NULL},
 	        {"resume", &o->files.resume, NULL},
 	        {"data", &o->files.data, NULL},
@@ -139,6 +143,8 @@ static int read_options(struct options *o, int argc, char **argv, struct error *
 		if (read_option(o, option_rows[at].name, optarg, e))
 			return -1;
 	}
+	if (o->pin && strcmp(o->pin, "auto") && strcmp(o->pin, "none"))
+		return error_set(e, "--pin %s: auto or none is expected", o->pin);
 	if (optind != argc - 1)
 		return error_set(e, "%s; see --help",
 		                 optind < argc ? "one trial at a time" : "no trial file given");
@@ -308,10 +314,27 @@ static int prepare(struct error *e)
 	return run.parallel.rank || run.reporting ? status : -1;
 }
 
+/* All ranks of this node, or none; before they have memory, which then lies near their cores. */
+static void pin(void)
+{
+	const char *place = getenv("MPI_LOCALRANKID"), *ranks = getenv("MPI_LOCALNRANKS");
+	const struct parallel *p = &run.parallel;
+
+	if (run.options.pin && !strcmp(run.options.pin, "none"))
+		return;
+	int status = cores_take(place ? atoi(place) : p->rank, ranks ? atoi(ranks) : p->ranks,
+	                        (int)run.spec.train_threads);
+	if (parallel_agree(p, status ? 1 : 0))
+		cores_leave();
+	else
+		cores_bind();
+}
+
 static enum outcome run_trial(struct error *e)
 {
 	struct options *o = &run.options;
 
+	pin();
 	if (run.parallel.rank == 0)
 		printf("%s on %s, %lld epochs, %d ranks of %lld threads; results in %s\n",
 		       run.spec.model_name, run.spec.data_name, (long long)run.spec.train_epochs,

@@ -1,6 +1,7 @@
 /* The input of training: the next shard is filled by a thread while this one is computed. */
 #include "core/train/input.h"
 #include "core/base/clock.h"
+#include "core/base/cores.h"
 #include "core/base/log.h"
 #include <signal.h>
 #include <string.h>
@@ -14,6 +15,7 @@ static void *thread_run(void *self)
 {
 	struct input *in = self;
 
+	cores_roam(); /* a rank keeps to its cores, this may use an idle one */
 	pthread_mutex_lock(&in->lock);
 	while (!in->over) {
 		if (!in->ordered || in->filled) {
