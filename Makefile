@@ -1,4 +1,4 @@
-# trawl: make quickstart | check | build | check-all | bench | bench-train.  Everything is built below $(BUILD).
+# trawl: make quickstart | check | build | check-all | bench | bench-train | tune.  Everything is built below $(BUILD).
 BUILD   ?= build
 CC      ?= cc
 include packages.mk
@@ -60,7 +60,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.c.o $(call lib,coordinator) $(call lib,worker
 	$(link) -lcmocka
 
 # ---- the two commands ----
-.PHONY: quickstart check check-all bench bench-train
+.PHONY: quickstart check check-all bench bench-train tune
 CHECK   := tidy $(filter-out sim golden trained,$(TESTS)) golden sim $(patsubst tests/%.sh,%,$(wildcard tests/*.sh))
 SANITIZED := $(filter-out sim golden trained,$(TESTS))
 LONG    := $(patsubst tests/long/%.sh,long/%,$(wildcard tests/long/*.sh))
@@ -86,6 +86,10 @@ bench:
 bench-train:
 	@$(MAKE) --no-print-directory -j$$(nproc) build tests
 	@tests/bench/train $(BUILD) $(PAIRS) $(SECONDS)
+
+tune:
+	@$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/tests/bench/tune
+	@tests/bench/tune.sh $(BUILD) core/tensor/onednn $(THREADS)
 
 clean:
 	rm -rf $(BUILD)

@@ -73,6 +73,13 @@ static void run_with_weight(struct conv_primitive *p, void *w)
 	storage_free(preferred);
 }
 
+static void run_direct(struct conv_primitive *p, float *image, float *weight, float *result)
+{
+	set(p->image, image);
+	set(p->result, result);
+	run_with_weight(p, weight);
+}
+
 /* What a node reads and writes, each in the form that its algorithm takes. */
 struct operands {
 	struct tensor *image, *weight, *result;
@@ -104,10 +111,17 @@ static bool convolve(const struct node *n, struct operands o)
 		winograd_run(&k, image, weight, result);
 		return true;
 	}
-	set(p->image, image);
-	set(p->result, result);
-	run_with_weight(p, weight);
+	run_direct(p, image, weight, result);
 	return true;
+}
+
+void plan_run(const struct conv_key *k, enum conv_algorithm algorithm, float *image, float *weight,
+              float *result)
+{
+	if (algorithm == CONV_WINOGRAD)
+		winograd_run(k, image, weight, result);
+	else
+		run_direct(conv_primitive(k), image, weight, result);
 }
 
 bool onednn_conv(struct tape *t, struct node *n)

@@ -9,4 +9,9 @@ enum conv_algorithm {
 	CONV_WINOGRAD, /* winograd.h */
 };
 enum conv_algorithm plan_algorithm(const struct conv_key *k);
+
+/* Runs k by an algorithm that works for it, whatever plan.def says; image and result blocked,
+ * weight plain. */
+void plan_run(const struct conv_key *k, enum conv_algorithm algorithm, float *image, float *weight,
+              float *result);
 #endif
