@@ -114,7 +114,8 @@ static void add_layer(const struct layers *all, const struct layer *l, struct la
 	cell_set_text(&row[LAYER], l->name);
 	if (isfinite(l->bits))
 		cell_set_integer(&row[BITS], (int64_t)l->bits);
-	if (isfinite(l->bits) && (look.all || bits_differ(all)))
+	bool bar = look.all || bits_differ(all) || isfinite(l->column[SENSITIVITY]);
+	if (bar && isfinite(l->bits))
 		set_bar(&row[BAR], all->most_bits > 0 ? l->bits / all->most_bits : 1, look.unicode);
 	if (isfinite(l->elements))
 		cell_set_integer(&row[ELEMENTS], (int64_t)l->elements);

@@ -9,9 +9,10 @@ struct layers_look {
 	bool bold;    /* headings */
 };
 
-/* Draws measured rows (layer, metric, value).  A line per layer where bits differ, or something
- * else was measured that is worth a column; otherwise one line for all of them.  Shares are of the
- * bytes of all weights; the sensitivity is that at the layer's bits. */
+/* Draws measured rows (layer, metric, value), those of a layer together.  A line per layer where
+ * bits differ or something was measured that is worth a column, otherwise one line for all of them.
+ * Bars where bits differ or their sensitivity is known.  Shares are of the bytes of all weights;
+ * the sensitivity is that at the layer's bits. */
 void layers_draw(const struct rows *measured, struct layers_look look, struct text *out);
 
 /* Whether this process's terminal takes UTF-8, by LC_ALL, LC_CTYPE or LANG. */

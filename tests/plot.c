@@ -314,6 +314,46 @@ static void lines_break_where_nothing_was_measured(void **state)
 	figure_release(&broken);
 }
 
+/* Areas that cover anything. */
+static int areas_of(const struct figure *f)
+{
+	int count = 0;
+
+	for (int i = 0; i < f->marks; i++)
+		count += f->mark[i].kind == MARK_AREA && f->mark[i].path.points;
+	return count;
+}
+
+static void a_steep_corner_takes_no_colours_from_the_valley(void **state)
+{
+	struct figure flat, steep;
+
+	draw(&flat, bowl, 11, 2);
+	draw(&steep, bowl, 11, 1e30);
+	assert_true(areas_of(&steep) >= areas_of(&flat)); /* as many levels, or more */
+	figure_release(&flat);
+	figure_release(&steep);
+}
+
+static void a_lone_trial_is_not_named_in_the_legend(void **state)
+{
+	struct figure f;
+	struct landscape l[] = {{"", "loss", 0, grid_of(slope, 11, 1)},
+	                        {"", "critical_loss", 0, grid_of(slope, 11, 1)}};
+	bool named = false;
+
+	landscape_draw(&f, l, 2, "random", "title");
+	for (int i = 0; i < f.marks; i++) {
+		const char *text = f.mark[i].text ? f.mark[i].text : "";
+		assert_true(*text != ',');
+		named = named || !strcmp(text, "critical loss");
+	}
+	assert_true(named);
+	figure_release(&f);
+	grid_release(&l[0].grid);
+	grid_release(&l[1].grid);
+}
+
 static void labels_say_what_differs(void **state)
 {
 	cJSON *spec[] = {
@@ -349,6 +389,8 @@ int main(void)
 	        cmocka_unit_test(svg_is_well_formed),
 	        cmocka_unit_test(png_is_read_by_libpng),
 	        cmocka_unit_test(lines_break_where_nothing_was_measured),
+	        cmocka_unit_test(a_steep_corner_takes_no_colours_from_the_valley),
+	        cmocka_unit_test(a_lone_trial_is_not_named_in_the_legend),
 	        cmocka_unit_test(labels_say_what_differs),
 	};
 

@@ -94,6 +94,17 @@ void path_box(struct path *p, double left, double top, double right, double bott
 	path_line(p, left, top);
 }
 
+struct path path_copy(const struct path *p)
+{
+	struct path copy = {0};
+
+	for (int run = 0; run < p->runs; run++)
+		for (int i = p->start[run]; i < path_end(p, run); i++)
+			(i == p->start[run] ? path_move : path_line)(&copy, p->xy[2 * i],
+			                                             p->xy[2 * i + 1]);
+	return copy;
+}
+
 void path_release(struct path *p)
 {
 	free(p->xy);

@@ -62,5 +62,6 @@ int path_end(const struct path *p, int run); /* index of the point behind the ru
 
 /* A rectangle's outline, closed. */
 void path_box(struct path *p, double left, double top, double right, double bottom);
+struct path path_copy(const struct path *p);
 void path_release(struct path *p);
 #endif

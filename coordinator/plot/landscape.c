@@ -140,8 +140,9 @@ static void draw_legend(struct figure *f, const struct landscape *list, int coun
 		path_move(sample, x, y - NAME_PX * 0.35);
 		path_line(sample, x + SAMPLE_PX, y - NAME_PX * 0.35);
 		spoken(list[i].metric, metric, sizeof metric);
-		char *label =
-		        several ? xformat("%s, %s", list[i].label, metric) : xstrdup(list[i].label);
+		char *label = !several         ? xstrdup(list[i].label)
+		              : *list[i].label ? xformat("%s, %s", list[i].label, metric)
+		                               : xstrdup(metric);
 		struct font font = font_fitting(frame_font, label,
 		                                WIDTH_PX - LEFT_PX - SAMPLE_PX - RIGHT_PX - 10);
 		figure_label(f, &font, x + SAMPLE_PX + 10, y, label);

@@ -23,13 +23,14 @@ enum {
 	LABEL_PX = 11,
 	LABELS_APART_PX = 34
 };
-static const double LOG_RATIO = 15, RATIO_MOST = 1e8;
+static const double LOG_RATIO = 15, SHOWN_SHARE = 0.95, STEEP_RATIO = 1.5;
 
 /* One scale of values for all panels. */
 struct scale {
 	struct axis axis;
 	double level[AXIS_TICKS];
 	int levels;
+	bool more; /* some values lie beyond its upper end */
 };
 
 /* Labels of isolines that are set already. */
@@ -38,23 +39,43 @@ struct labels {
 	int count;
 };
 
+static int ascending(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Steep corners would leave no colours for the valley: the scale may end below them. */
+static double top_of(const double *sorted, int count)
+{
+	double most = sorted[(int)(SHOWN_SHARE * (count - 1))];
+
+	return most > 0 && sorted[count - 1] > STEEP_RATIO * most ? most : sorted[count - 1];
+}
+
 static struct scale scale_over(const struct landscape *list, int count)
 {
-	double least = INFINITY, greatest = -INFINITY;
-	struct scale s;
+	double *sorted = xmalloc(sizeof *sorted), top = 0;
+	struct scale s = {.more = false};
+	int n = 0;
 
-	for (int i = 0; i < count; i++)
-		for (int k = 0; k < list[i].grid.columns * list[i].grid.rows; k++)
-			if (isfinite(list[i].grid.value[k])) {
-				least = fmin(least, list[i].grid.value[k]);
-				greatest = fmax(greatest, list[i].grid.value[k]);
-			}
-	if (greatest < least)
-		least = greatest = 0;
-	if (least > 0)
-		greatest = fmin(greatest, least * RATIO_MOST);
-	s.axis = axis_over(least, greatest, LOG_RATIO);
+	for (int i = 0; i < count; i++) {
+		const struct grid *g = &list[i].grid;
+		int all = g->columns * g->rows;
+		sorted = xrealloc(sorted, (size_t)(n + all + 1) * sizeof *sorted);
+		for (int k = 0; k < all; k++)
+			if (isfinite(g->value[k]))
+				sorted[n++] = g->value[k];
+	}
+	qsort(sorted, (size_t)n, sizeof *sorted, ascending);
+	if (n) {
+		top = top_of(sorted, n);
+		s.more = top < sorted[n - 1];
+	}
+	s.axis = axis_over(n ? sorted[0] : 0, top, LOG_RATIO);
 	s.levels = axis_ticks(&s.axis, LEVELS, s.level);
+	free(sorted);
 	return s;
 }
 
@@ -73,7 +94,7 @@ static struct grid fine_grid(const struct grid *g, const struct scale *s)
 	parts.value = xmalloc((size_t)all * sizeof *parts.value);
 	for (int i = 0; i < all; i++) {
 		double v = isfinite(g->value[i]) ? g->value[i] : s->axis.high;
-		parts.value[i] = axis_part(&s->axis, fmin(v, s->axis.high));
+		parts.value[i] = axis_part(&s->axis, v);
 	}
 	struct grid fine = grid_refine(&parts, longer < 2 ? 1 : (FINE + longer - 2) / (longer - 1));
 	free(parts.value);
@@ -182,12 +203,7 @@ static void draw_level(struct figure *f, const struct frame *frame, const struct
 /* The figure's line gets a copy: its labels are set last, above all lines. */
 static void draw_isoline(struct figure *f, const struct path *lines, colour band)
 {
-	struct path *p = figure_line(f, palette_dark(band) ? 0xffffff : 0x222222, 0.55, 0.9, 0);
-
-	for (int run = 0; run < lines->runs; run++)
-		for (int i = lines->start[run]; i < path_end(lines, run); i++)
-			(i == lines->start[run] ? path_move : path_line)(p, lines->xy[2 * i],
-			                                                 lines->xy[2 * i + 1]);
+	*figure_line(f, palette_dark(band) ? 0xffffff : 0x222222, 0.55, 0.9, 0) = path_copy(lines);
 }
 
 /* A ring where the weights themselves are. */
@@ -232,6 +248,18 @@ static void draw_panel(struct figure *f, const struct frame *frame, const struct
 	grid_release(&fine);
 }
 
+/* The bar goes on: an arrow's head on its upper end. */
+static void draw_tip(struct figure *f, colour c, double left, double top)
+{
+	struct path tip = {0};
+
+	path_move(&tip, left, top);
+	path_line(&tip, left + BAR_PX / 2.0, top - BAR_PX * 0.8);
+	path_line(&tip, left + BAR_PX, top);
+	*figure_area(f, c, 1) = tip;
+	*figure_line(f, 0x666666, 1, 1, 0) = path_copy(&tip);
+}
+
 static void draw_bar(struct figure *f, const struct scale *s, double left, double top,
                      double bottom, const char *name)
 {
@@ -254,6 +282,8 @@ static void draw_bar(struct figure *f, const struct scale *s, double left, doubl
 		path_line(tick, left + BAR_PX + 4, y);
 	}
 	path_box(figure_line(f, 0x666666, 1, 1, 0), left, top, left + BAR_PX, bottom);
+	if (s->more)
+		draw_tip(f, band_colour(s, s->levels - 1), left, top);
 	font = (struct font){
 	        .size_px = NAME_PX, .colour = 0x333333, .anchor = ANCHOR_MIDDLE, .degrees = 90};
 	figure_label(f, &font, left + BAR_PX + widest + 24, (top + bottom) / 2, name);
