@@ -97,6 +97,38 @@ static void chosen_layers_compute_with_codes(void **state)
 	model_free(m);
 }
 
+/* Bytes that a pass leaves for its gradient. */
+static size_t pass_bytes(struct model *m, int bits)
+{
+	struct quantization_settings s = {
+	        .kind = "max", .weight_bits = 4, .activation_bits = bits, .keep_first = true};
+	struct tensor *images = tensor_zeros(F32, SHAPE(16, 3, 32, 32));
+	struct quantization q;
+	struct forward f;
+	struct tape t;
+	struct error e;
+
+	assert_int_equal(quantization_init(&q, m, &s, &e), 0);
+	size_t before = storage_bytes_in_use();
+	tape_init(&t, &backend_onednn);
+	model_begin(&f, &t, m, FORWARD_TRAINING, &q);
+	model_forward(m, &f, tape_leaf(&t, images));
+	size_t after = storage_bytes_in_use();
+	forward_release(&f);
+	tape_release(&t);
+	quantization_release(&q);
+	tensor_free(images);
+	return after - before;
+}
+
+static void quantized_inputs_are_not_kept(void **state)
+{
+	struct model *m = small_model("resnet20", NULL, F32);
+
+	assert_true((double)pass_bytes(m, 8) < 1.05 * (double)pass_bytes(m, 0));
+	model_free(m);
+}
+
 static void bit_operations_count_the_bits_of_inputs(void **state)
 {
 	struct model *m = small_model("resnet20", NULL, F32);
@@ -220,6 +252,7 @@ int main(void)
 	        cmocka_unit_test(codes_are_pytorchs),
 	        cmocka_unit_test(ranges_are_extremes_or_percentiles_of_the_values),
 	        cmocka_unit_test(chosen_layers_compute_with_codes),
+	        cmocka_unit_test(quantized_inputs_are_not_kept),
 	        cmocka_unit_test(bit_operations_count_the_bits_of_inputs),
 	        cmocka_unit_test(ranks_find_the_same_ranges),
 	        cmocka_unit_test(averages_move_in_training_and_percentiles_stay),

@@ -115,6 +115,7 @@ static struct per_image_use use_of(const struct batch *b, int u)
 {
 	const struct layer_use *l = &b->forward.use[u];
 
+	tape_restore(b->forward.tape, l->in); /* read below, not by an op */
 	return (struct per_image_use){
 	        .x = l->in,
 	        .g = {b->adjoint[0][u], b->adjoint[1] ? b->adjoint[1][u] : NULL},

@@ -47,15 +47,17 @@ struct linear linear_add(struct builder *b, const char *prefix, int in, int out)
 
 struct tensor *conv_forward(const struct conv *c, struct forward *f, struct tensor *x)
 {
-	x = forward_input(f, c->weight, x);
-	struct tensor *y = op_conv(f->tape, x, f->used[c->weight], c->stride, c->pad, 1);
+	struct tensor *in = forward_input(f, c->weight, x); /* quantized, or x */
+	struct tensor *y = op_conv(f->tape, in, f->used[c->weight], c->stride, c->pad, 1);
 
 	forward_note(f, (struct layer_use){.kind = LAYER_CONV,
 	                                   .parameter = {c->weight, -1},
 	                                   .stride = c->stride,
 	                                   .pad = c->pad,
-	                                   .in = x,
+	                                   .in = in,
 	                                   .out = y});
+	if (in != x)
+		tape_drop(f->tape, in);
 	return y;
 }
 

@@ -13,6 +13,7 @@ const char *const op_name[OP_COUNT] = {
 const bool op_repeats[OP_COUNT] = {
         [OP_batch_norm] = true,
         [OP_batch_norm_grad] = true,
+        [OP_affine_quantize] = true,
 };
 
 static const struct {
