@@ -292,73 +292,61 @@ static void real_cifar10_is_what_it_is_known_to_be(void **state)
 {
 	static const int32_t first[8] = {3, 8, 8, 0, 6, 6, 1, 6};
 	static const double mean[3] = {0.4942, 0.4851, 0.4504};
-	char *path = real_data(__func__, "cifar10-small.tar.xz");
+	char *path = real_data_or_skip(__func__, "cifar10-small.tar.xz");
 	struct place p = place_new();
 
-	if (path) {
-		struct dataset *d = open_split("cifar10", path, p.cache, SPLIT_TEST);
-		int64_t count[10] = {0};
-		assert_int_equal(d->count, 10000);
-		assert_memory_equal(d->label, first, sizeof first);
-		assert_string_equal(d->class_name[6], "frog");
-		for (int64_t i = 0; i < d->count; i++)
-			count[d->label[i]]++;
-		for (int c = 0; c < 10; c++)
-			assert_int_equal(count[c], 1000);
-		for (int c = 0; c < 3; c++)
-			assert_true(channel_mean(d, c) > mean[c] - 1e-4 &&
-			            channel_mean(d, c) < mean[c] + 1e-4);
-		dataset_free(d);
-	}
+	struct dataset *d = open_split("cifar10", path, p.cache, SPLIT_TEST);
+	int64_t count[10] = {0};
+	assert_int_equal(d->count, 10000);
+	assert_memory_equal(d->label, first, sizeof first);
+	assert_string_equal(d->class_name[6], "frog");
+	for (int64_t i = 0; i < d->count; i++)
+		count[d->label[i]]++;
+	for (int c = 0; c < 10; c++)
+		assert_int_equal(count[c], 1000);
+	for (int c = 0; c < 3; c++)
+		assert_true(channel_mean(d, c) > mean[c] - 1e-4 &&
+		            channel_mean(d, c) < mean[c] + 1e-4);
+	dataset_free(d);
 	place_remove(&p);
-	if (!path)
-		skip();
 	free(path);
 }
 
 static void real_cifar100_has_fine_labels(void **state)
 {
 	static const int32_t first[3] = {49, 33, 72};
-	char *path = real_data(__func__, "cifar100-test.tar.xz");
+	char *path = real_data_or_skip(__func__, "cifar100-test.tar.xz");
 	struct place p = place_new();
 
-	if (path) {
-		struct dataset *d = open_split("cifar100", path, p.cache, SPLIT_TEST);
-		assert_int_equal(d->count, 10000);
-		assert_int_equal(d->classes, 100);
-		assert_memory_equal(d->label, first, sizeof first);
-		assert_string_equal(d->class_name[49], "mountain");
-		assert_string_equal(d->group_name[49], "large_natural_outdoor_scenes");
-		assert_string_equal(d->class_name[72], "seal");
-		assert_string_equal(d->group_name[72], "aquatic_mammals");
-		dataset_free(d);
-	}
+	struct dataset *d = open_split("cifar100", path, p.cache, SPLIT_TEST);
+	assert_int_equal(d->count, 10000);
+	assert_int_equal(d->classes, 100);
+	assert_memory_equal(d->label, first, sizeof first);
+	assert_string_equal(d->class_name[49], "mountain");
+	assert_string_equal(d->group_name[49], "large_natural_outdoor_scenes");
+	assert_string_equal(d->class_name[72], "seal");
+	assert_string_equal(d->group_name[72], "aquatic_mammals");
+	dataset_free(d);
 	place_remove(&p);
-	if (!path)
-		skip();
 	free(path);
 }
 
 /* Photographs, some of them grey, with classes from the annotations file. */
 static void real_tiny_imagenet_has_50_of_each_class(void **state)
 {
-	char *path = real_data(__func__, "tiny-imagenet-20.tar.xz");
+	char *path = real_data_or_skip(__func__, "tiny-imagenet-20.tar.xz");
 	struct place p = place_new();
 
-	if (path) {
-		struct dataset *d = open_split("folder", path, p.cache, SPLIT_TEST);
-		assert_int_equal(d->count, 1000);
-		assert_int_equal(d->classes, 20);
-		assert_string_equal(d->class_name[0], "n01641577");
-		for (int i = 0; i < 1000; i++)
-			assert_int_equal(d->label[i], i % 20);
-		for (int c = 0; c < 3; c++)
-			assert_in_range(100 * channel_mean(d, c), 35, 55);
-		dataset_free(d);
-	}
+	struct dataset *d = open_split("folder", path, p.cache, SPLIT_TEST);
+	assert_int_equal(d->count, 1000);
+	assert_int_equal(d->classes, 20);
+	assert_string_equal(d->class_name[0], "n01641577");
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(d->label[i], i % 20);
+	for (int c = 0; c < 3; c++)
+		assert_in_range(100 * channel_mean(d, c), 35, 55);
+	dataset_free(d);
 	place_remove(&p);
-	if (!path)
-		skip();
 	free(path);
 }
 

@@ -54,4 +54,14 @@ static inline void refused_with(struct dataset_request r, const char *const *wor
 		if (!strstr(e.text, *words))
 			fail_msg("no \"%s\" in: %s", *words, e.text);
 }
+
+/* The archive that a law needs; where it is not there, the law is skipped. */
+static inline char *real_data_or_skip(const char *law, const char *archive)
+{
+	char *path = real_data(law, archive);
+
+	if (!path)
+		skip();
+	return path;
+}
 #endif

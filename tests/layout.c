@@ -299,48 +299,40 @@ static void bad_tiny_imagenet_is_refused_in_one_line(void **state)
 
 static void real_tiny_imagenet_has_names(void **state)
 {
-	char *path = real_data(__func__, "tiny-imagenet-20.tar.xz");
+	char *path = real_data_or_skip(__func__, "tiny-imagenet-20.tar.xz");
 	struct place p = place_new();
 
-	if (path) {
-		struct dataset *d = open_split("tiny_imagenet", path, p.cache, SPLIT_TEST);
-		assert_int_equal(d->count, 1000);
-		assert_int_equal(d->classes, 20);
-		assert_int_equal(d->width, 64);
-		assert_string_equal(d->class_name[2], "Egyptian cat");
-		dataset_free(d);
-	}
+	struct dataset *d = open_split("tiny_imagenet", path, p.cache, SPLIT_TEST);
+	assert_int_equal(d->count, 1000);
+	assert_int_equal(d->classes, 20);
+	assert_int_equal(d->width, 64);
+	assert_string_equal(d->class_name[2], "Egyptian cat");
+	dataset_free(d);
 	place_remove(&p);
-	if (!path)
-		skip();
 	free(path);
 }
 
 /* MNIST and KMNIST lie in one archive there: unpacked, each is a folder. */
 static void real_digits_are_read(void **state)
 {
-	char *path = real_data(__func__, "digits-ood.tar");
+	char *path = real_data_or_skip(__func__, "digits-ood.tar");
 	struct place p = place_new();
 
-	if (path) {
-		struct dataset_request both = request_of("idx", &p, SPLIT_TEST);
-		both.source = path;
-		refused(both, "kmnist/t10k", "mnist/t10k");
-		char *command = xformat("mkdir -p %s && tar xf %s -C %s", p.source, path, p.source);
-		assert_int_equal(system(command), 0);
-		char *mnist = xformat("%s/digits-ood/mnist", p.source);
-		struct dataset *d = open_split("idx", mnist, p.cache, SPLIT_TEST);
-		assert_int_equal(d->count, 10000);
-		assert_int_equal(d->classes, 10);
-		assert_int_equal(d->width, 28);
-		assert_int_equal(d->label[0], 7);
-		dataset_free(d);
-		free(mnist);
-		free(command);
-	}
+	struct dataset_request both = request_of("idx", &p, SPLIT_TEST);
+	both.source = path;
+	refused(both, "kmnist/t10k", "mnist/t10k");
+	char *command = xformat("mkdir -p %s && tar xf %s -C %s", p.source, path, p.source);
+	assert_int_equal(system(command), 0);
+	char *mnist = xformat("%s/digits-ood/mnist", p.source);
+	struct dataset *d = open_split("idx", mnist, p.cache, SPLIT_TEST);
+	assert_int_equal(d->count, 10000);
+	assert_int_equal(d->classes, 10);
+	assert_int_equal(d->width, 28);
+	assert_int_equal(d->label[0], 7);
+	dataset_free(d);
+	free(mnist);
+	free(command);
 	place_remove(&p);
-	if (!path)
-		skip();
 	free(path);
 }
 
