@@ -172,6 +172,27 @@ RUN(batch_norm_grad_joined)
 {
 	norm_grad(lab, c, 4);
 }
+static void norm_second(struct lab *lab, const struct config *c, int of_relu)
+{
+	struct tensor *a = X, *g = X, *x = X, *gamma = lab_input(lab, SHAPE(c->c));
+	struct tensor *mean = lab_input(lab, SHAPE(c->c)), *v = lab_positive(lab, SHAPE(c->c));
+	struct tensor *b = lab_input(lab, SHAPE(c->c)), *k = lab_input(lab, SHAPE(c->c));
+	struct tensor *mask = of_relu == 4 ? X : of_relu == 1 ? lab_input(lab, SHAPE(c->c)) : NULL;
+	struct tensor *e = of_relu == 4 ? X : NULL;
+	op_batch_norm_grad_grad(T, a, g, x, gamma, mean, v, b, k, mask, e, 1e-5, lab->out);
+}
+RUN(batch_norm_grad_grad)
+{
+	norm_second(lab, c, 0);
+}
+RUN(batch_norm_grad_grad_relu)
+{
+	norm_second(lab, c, 1);
+}
+RUN(batch_norm_grad_grad_joined)
+{
+	norm_second(lab, c, 4);
+}
 RUN(channel_affine)
 {
 	struct tensor *x = X, *a = lab_input(lab, SHAPE(c->c)), *b = lab_input(lab, SHAPE(c->c));
@@ -334,6 +355,11 @@ static const struct op_row {
         {"batch_norm_grad", run_batch_norm_grad, OP_batch_norm_grad, 5e-6, true},
         {"batch_norm_grad_relu", run_batch_norm_grad_relu, OP_batch_norm_grad, 5e-6, true},
         {"batch_norm_grad_joined", run_batch_norm_grad_joined, OP_batch_norm_grad, 5e-6, true},
+        {"batch_norm_grad_grad", run_batch_norm_grad_grad, OP_batch_norm_grad_grad, 1e-5, true},
+        {"batch_norm_grad_grad_relu", run_batch_norm_grad_grad_relu, OP_batch_norm_grad_grad, 1e-5,
+         true},
+        {"batch_norm_grad_grad_joined", run_batch_norm_grad_grad_joined, OP_batch_norm_grad_grad,
+         1e-5, true},
         {"channel_affine", run_channel_affine, OP_channel_affine, 2e-7, true},
         {"relu", run_relu, OP_relu, 0, true},
         {"relu_grad", run_relu_grad, OP_relu_grad, 0, true},

@@ -4,7 +4,7 @@
 #include "core/tensor/op.h"
 #include <math.h>
 
-enum { INPUTS = 5, WEIGHTS = 1024 };
+enum { INPUTS = 9, WEIGHTS = 1024 };
 static const double KINK = 0.02;
 
 typedef struct tensor T;
@@ -163,10 +163,25 @@ static T *f_norm_variance(struct tape *t, T **x)
 	return variance;
 }
 
+/* a + 1.3 b + 1.6 c …, where what is per channel stretches; null is left out */
+static T *combine(struct tape *t, T **d, int count)
+{
+	T *sum = NULL;
+
+	for (int i = 0; i < count; i++) {
+		if (!d[i])
+			continue;
+		T *part = d[i]->shape.n == 1 ? op_reshape(t, d[i], SHAPE(2, 1, 1)) : d[i];
+		part = op_scale(t, part, 1 + 0.3 * i);
+		sum = sum ? op_add(t, sum, part) : part;
+	}
+	return sum;
+}
+
 /* (x, gamma, beta, g[, residual]) -> dx, dgamma, dbeta and dr, the wanted ones combined into one */
 static T *norm_grad(struct tape *t, T **x, bool relu, T *residual, unsigned wanted)
 {
-	T *mean, *variance, *d[4], *sum = NULL, *of_relu = !relu ? NULL : x[2];
+	T *mean, *variance, *d[4], *of_relu = !relu ? NULL : x[2];
 	T *y = op_batch_norm(t, x[0], x[1], x[2], residual, EPS, relu, &mean, &variance);
 
 	if (relu)
@@ -174,14 +189,7 @@ static T *norm_grad(struct tape *t, T **x, bool relu, T *residual, unsigned want
 	if (residual)
 		of_relu = y;
 	op_batch_norm_grad(t, x[3], x[0], x[1], mean, variance, of_relu, EPS, wanted, d);
-	for (int i = 0; i < 4; i++) {
-		if (!d[i])
-			continue;
-		T *part = i % 3 ? op_reshape(t, d[i], SHAPE(2, 1, 1)) : d[i];
-		part = op_scale(t, part, 1 + 0.3 * i);
-		sum = sum ? op_add(t, sum, part) : part;
-	}
-	return sum;
+	return combine(t, d, 4);
 }
 BUILD(f_norm_grad, norm_grad(t, x, false, NULL, 7))
 BUILD(f_norm_grad_x, norm_grad(t, x, false, NULL, 1))
@@ -190,6 +198,24 @@ BUILD(f_norm_grad_beta, norm_grad(t, x, false, NULL, 4))
 BUILD(f_norm_grad_relu, norm_grad(t, x, true, NULL, 7))
 BUILD(f_norm_grad_joined, norm_grad(t, x, true, x[4], 15))
 BUILD(f_norm_grad_residual, norm_grad(t, x, true, x[4], 8))
+
+/* (x, gamma, beta, g, a, b, c[, e, residual]) -> dg, dx, dgamma, combined into one */
+static T *norm_second(struct tape *t, T **x, bool relu, T *e, T *residual)
+{
+	T *mean, *variance, *d[3], *of_relu = !relu ? NULL : x[2];
+	T *y = op_batch_norm(t, x[0], x[1], x[2], residual, EPS, relu, &mean, &variance);
+
+	if (relu)
+		away(op_batch_norm(t, x[0], x[1], x[2], residual, EPS, false, NULL, NULL));
+	if (residual)
+		of_relu = y;
+	op_batch_norm_grad_grad(t, x[4], x[3], x[0], x[1], mean, variance, x[5], x[6], of_relu, e,
+	                        EPS, d);
+	return combine(t, d, 3);
+}
+BUILD(f_norm_second, norm_second(t, x, false, NULL, NULL))
+BUILD(f_norm_second_relu, norm_second(t, x, true, NULL, NULL))
+BUILD(f_norm_second_joined, norm_second(t, x, true, x[7], op_scale(t, x[8], 1.2)))
 
 #include "tests/gradcheck_quantize.h"
 
@@ -274,6 +300,12 @@ static const struct row rows[] = {
              CHANNEL, IMAGE, IMAGE)},
         {ROW(batch_norm_grad, "batch_norm_grad dr", f_norm_grad_residual, IMAGE, CHANNEL, CHANNEL,
              IMAGE, IMAGE)},
+        {ROW(batch_norm_grad_grad, "batch_norm_grad_grad", f_norm_second, IMAGE, CHANNEL, CHANNEL,
+             IMAGE, IMAGE, CHANNEL, CHANNEL)},
+        {ROW(batch_norm_grad_grad, "batch_norm_grad_grad relu", f_norm_second_relu, IMAGE, CHANNEL,
+             CHANNEL, IMAGE, IMAGE, CHANNEL, CHANNEL)},
+        {ROW(batch_norm_grad_grad, "batch_norm_grad_grad + r relu", f_norm_second_joined, IMAGE,
+             CHANNEL, CHANNEL, IMAGE, IMAGE, CHANNEL, CHANNEL, IMAGE, IMAGE)},
         {ROW(channel_affine, "channel_affine", f_affine, IMAGE, CHANNEL, CHANNEL)},
         {ROW(channel_affine, "channel_affine relu", f_affine_relu, IMAGE, CHANNEL, CHANNEL)},
         {ROW(channel_affine, "channel_affine + r relu", f_affine_joined, IMAGE, CHANNEL, CHANNEL,

@@ -11,6 +11,7 @@ struct walk {
 	struct tape *t;
 	enum grad_mode mode;
 	int count;       /* nodes below this id are walked */
+	int from;        /* where the walk begins */
 	bool *is_wrt;    /* by id */
 	bool *need;      /* a differentiable path leads here from wrt: adjoints are wanted */
 	bool *dependent; /* any path leads here from another of wrt */
@@ -83,11 +84,13 @@ static void pass_on(struct walk *w, struct node *n)
 		tape_rewind(w->t, mark, NULL, 0);
 }
 
-/* Nothing of this walk reads x any more. */
-static void passed(struct walk *w, struct tensor *x)
+/* Nothing of this walk reads x any more, nor its adjoint: other walks may have theirs under way. */
+static void passed(struct walk *w, struct tensor *x, bool met)
 {
 	if (x->repeatable && w->mode != GRAD_CONSUME)
 		tensor_clear(x);
+	if (!met)
+		return;
 	if (x->adjoint && w->mode == GRAD_RECORD && x->adjoint->output == 0)
 		tape_drop(w->t, x->adjoint);
 	adjoint_drop(w, x);
@@ -95,10 +98,12 @@ static void passed(struct walk *w, struct tensor *x)
 
 static void node_done(struct walk *w, struct node *n)
 {
+	bool met = w->need[n->id] || n->id == w->from;
+
 	if (!w->is_wrt[n->id])
 		for (int k = 0; k < n->out_count; k++)
 			if (n->out[k])
-				passed(w, n->out[k]);
+				passed(w, n->out[k], met);
 	if (w->mode != GRAD_CONSUME || !w->dependent[n->id])
 		return;
 	if (w->is_wrt[n->id])
@@ -131,7 +136,7 @@ static struct tensor *collect(struct walk *w, struct tensor *wrt)
 void tape_vjp(struct tape *t, struct tensor *y, struct tensor *adjoint, struct tensor **wrt,
               int count, struct tensor **out, enum grad_mode mode)
 {
-	struct walk w = {.t = t, .mode = mode, .count = t->count};
+	struct walk w = {.t = t, .mode = mode, .count = t->count, .from = y->node->id};
 	bool recording = t->recording;
 
 	assert(tape_has(t, y) && (mode != GRAD_RECORD || (recording && tape_has(t, adjoint))));

@@ -342,6 +342,26 @@ void op_batch_norm_grad(struct tape *t, struct tensor *g, struct tensor *x, stru
 		d[i] = n->out[i];
 }
 
+void op_batch_norm_grad_grad(struct tape *t, struct tensor *a, struct tensor *g, struct tensor *x,
+                             struct tensor *gamma, struct tensor *mean, struct tensor *variance,
+                             struct tensor *b, struct tensor *c, struct tensor *of_relu,
+                             struct tensor *e, double eps, struct tensor *d[3])
+{
+	struct tensor *in[] = {a, g, x, gamma, mean, variance, b, c, of_relu, e};
+	struct shape out[] = {x->shape, x->shape, gamma->shape};
+	enum dtype type[] = {x->type, x->type, x->type};
+	int count = 8 + (of_relu != NULL) + (e != NULL);
+
+	assert(shape_equal(a->shape, x->shape) && shape_equal(g->shape, x->shape));
+	assert(!e || (shape_equal(e->shape, x->shape) && shape_equal(of_relu->shape, x->shape)));
+	for (int i = 3; i < 8; i++)
+		check_channels(x, in[i]);
+	struct node *n = tape_emit(t, OP_batch_norm_grad_grad, in, count, out, type, 3, 7,
+	                           &(struct attr){.alpha = eps});
+	for (int i = 0; i < 3; i++)
+		d[i] = n->out[i];
+}
+
 struct tensor *op_channel_affine(struct tape *t, struct tensor *x, struct tensor *a,
                                  struct tensor *b, struct tensor *residual, bool relu)
 {

@@ -67,6 +67,12 @@ struct tensor *op_batch_norm(struct tape *t, struct tensor *x, struct tensor *ga
 void op_batch_norm_grad(struct tape *t, struct tensor *g, struct tensor *x, struct tensor *gamma,
                         struct tensor *mean, struct tensor *variance, struct tensor *of_relu,
                         double eps, unsigned wanted, struct tensor *d[4]);
+/* d[] = dg, dx, dgamma: the gradient of batch_norm_grad for adjoints a of dx, b of dgamma, c of
+ * dbeta and e of dr (null: none, as without a residual).  The rest as there. */
+void op_batch_norm_grad_grad(struct tape *t, struct tensor *a, struct tensor *g, struct tensor *x,
+                             struct tensor *gamma, struct tensor *mean, struct tensor *variance,
+                             struct tensor *b, struct tensor *c, struct tensor *of_relu,
+                             struct tensor *e, double eps, struct tensor *d[3]);
 /* y = a x + b per channel (dimension 1), plus `residual` of x's shape (null: none), then max(0, ·)
  * when `relu`. */
 struct tensor *op_channel_affine(struct tape *t, struct tensor *x, struct tensor *a,

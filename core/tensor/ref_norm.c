@@ -34,6 +34,7 @@ static void *output(struct tensor *t)
 
 KERNEL(batch_norm)
 KERNEL(batch_norm_grad)
+KERNEL(batch_norm_grad_grad)
 KERNEL(channel_affine)
 
 #else /* once per type */
@@ -108,18 +109,23 @@ static void NAME(batch_norm)(struct node *n)
 
 /* One channel of the gradient. */
 struct NAME(backward) {
-	const REAL *g, *x, *y; /* y null: no ReLU, or `relu`: y is made again from x */
+	const REAL *g, *x, *y; /* y null: it is made again from x */
 	struct NAME(line) k;
 	bool relu;
 	double r, mean_g, mean_gx;
 };
 
-/* g where y > 0 */
-static REAL NAME(masked)(const struct NAME(backward) * b, int64_t i)
+/* Whether y > 0 */
+static bool NAME(passes)(const struct NAME(backward) * b, int64_t i)
 {
 	REAL y = b->y ? b->y[i] : b->k.slope * (b->x[i] - b->k.mean) + b->k.shift;
 
-	return (b->y || b->relu) && !(y > 0) ? 0 : b->g[i];
+	return !b->relu || y > 0;
+}
+
+static REAL NAME(masked)(const struct NAME(backward) * b, int64_t i)
+{
+	return NAME(passes)(b, i) ? b->g[i] : 0;
 }
 
 /* Means of g and of g x^ over a channel. */
@@ -153,26 +159,38 @@ static void NAME(channel_dx)(struct layout l, int64_t c, const struct NAME(backw
 		}
 }
 
+/* Sets b for channel c, from inputs g, x, gamma, mean, variance that begin with `first`; of_relu is
+ * null, beta or y. */
+static struct NAME(backward)
+        NAME(backward_of)(const struct node *n, int first, struct tensor *of_relu, int64_t c)
+{
+	const REAL *gamma = tensor_plain(n->in[first + 2]), *mean = tensor_plain(n->in[first + 3]);
+	const REAL *variance = tensor_plain(n->in[first + 4]);
+	bool shift = of_relu && of_relu->shape.n == 1;
+	const REAL *mask = of_relu ? tensor_plain(of_relu) : NULL;
+	double slope = NAME(slope_of)(gamma + c, variance[c], n->attr.alpha);
+
+	return (struct NAME(backward)){
+	        .g = tensor_plain(n->in[first]),
+	        .x = tensor_plain(n->in[first + 1]),
+	        .y = shift ? NULL : mask,
+	        .k = {mean[c], (REAL)slope, shift ? mask[c] : 0},
+	        .relu = of_relu,
+	        .r = 1 / sqrt((double)variance[c] + n->attr.alpha),
+	};
+}
+
 static void NAME(batch_norm_grad)(struct node *n)
 {
 	struct layout l = layout_of(n->in[1]->shape);
 	double m = (double)(l.images * l.pixels);
-	const REAL *gamma = tensor_plain(n->in[2]), *mean = tensor_plain(n->in[3]);
-	const REAL *variance = tensor_plain(n->in[4]), *beta = NULL;
-	struct NAME(backward) b = {.g = tensor_plain(n->in[0]), .x = tensor_plain(n->in[1])};
+	struct tensor *of_relu = n->in_count == 6 ? n->in[5] : NULL;
 	REAL *d[4];
 
-	b.relu = n->in_count == 6;
-	if (b.relu && n->in[5]->shape.n == 1)
-		beta = tensor_plain(n->in[5]);
-	else if (b.relu)
-		b.y = tensor_plain(n->in[5]);
 	for (int i = 0; i < 4; i++)
 		d[i] = output(n->out[i]);
 	for (int64_t c = 0; c < l.channels; c++) {
-		double slope = NAME(slope_of)(gamma + c, variance[c], n->attr.alpha);
-		b.k = (struct NAME(line)){mean[c], (REAL)slope, beta ? beta[c] : 0};
-		b.r = 1 / sqrt((double)variance[c] + n->attr.alpha);
+		struct NAME(backward) b = NAME(backward_of)(n, 0, of_relu, c);
 		NAME(channel_means)(l, c, &b);
 		if (d[0] || d[3])
 			NAME(channel_dx)(l, c, &b, d[0], d[3]);
@@ -180,6 +198,66 @@ static void NAME(batch_norm_grad)(struct node *n)
 			d[1][c] = (REAL)(b.mean_gx * m);
 		if (d[2])
 			d[2][c] = (REAL)(b.mean_g * m);
+	}
+}
+
+/* Means over a channel of a, a x^, a g. */
+struct NAME(means) {
+	double a, ax, ag;
+};
+static struct NAME(means) NAME(adjoint_means)(struct layout l, int64_t c, const REAL *a,
+                                              const struct NAME(backward) * b)
+{
+	struct NAME(means) s = {0};
+	double m = (double)(l.images * l.pixels);
+
+	EACH_ROW (l, c, row)
+		for (int64_t i = row; i < row + l.pixels; i++) {
+			s.a += (double)a[i] / m;
+			s.ax += (double)a[i] * ((double)b->x[i] - (double)b->k.mean) * b->r / m;
+			s.ag += (double)a[i] * (double)NAME(masked)(b, i) / m;
+		}
+	return s;
+}
+
+/* One channel, in the letters of vjp_norm.c, with means in place of sums. */
+static void NAME(channel_second)(struct layout l, int64_t c, const struct NAME(backward) * b,
+                                 const struct node *n)
+{
+	const REAL *a = tensor_plain(n->in[0]), *gamma = tensor_plain(n->in[3]);
+	const REAL *of_gamma = tensor_plain(n->in[6]), *of_beta = tensor_plain(n->in[7]);
+	const REAL *e = n->in_count > 9 ? tensor_plain(n->in[9]) : NULL;
+	REAL *dg = n->out[0]->plain->data, *dx = n->out[1]->plain->data;
+	struct NAME(means) s = NAME(adjoint_means)(l, c, a, b);
+	double r = b->r, slope = (double)gamma[c] * r,
+	       q = s.ag - s.a * b->mean_g - s.ax * b->mean_gx;
+	double h_g = (double)of_gamma[c] - slope * s.ax, h_a = -slope * b->mean_gx;
+	double mean_h = h_g * b->mean_g + h_a * s.a, mean_hx = h_g * b->mean_gx + h_a * s.ax;
+
+	EACH_ROW (l, c, row)
+		for (int64_t i = row; i < row + l.pixels; i++) {
+			double x_hat = ((double)b->x[i] - (double)b->k.mean) * r;
+			double h = h_g * (double)NAME(masked)(b, i) + h_a * (double)a[i];
+			double of_g = slope * ((double)a[i] - s.a - x_hat * s.ax);
+			of_g += (double)of_gamma[c] * x_hat + (double)of_beta[c];
+			of_g += e ? (double)e[i] : 0;
+			dg[i] = NAME(passes)(b, i) ? (REAL)of_g : 0;
+			dx[i] = (REAL)(r * (h - mean_h - x_hat * mean_hx) - slope * q * r * x_hat);
+		}
+	((REAL *)n->out[2]->plain->data)[c] = (REAL)(q * r * (double)(l.images * l.pixels));
+}
+
+static void NAME(batch_norm_grad_grad)(struct node *n)
+{
+	struct layout l = layout_of(n->in[2]->shape);
+	struct tensor *of_relu = n->in_count > 8 ? n->in[8] : NULL;
+
+	for (int i = 0; i < 3; i++)
+		tensor_new_plain(n->out[i]);
+	for (int64_t c = 0; c < l.channels; c++) {
+		struct NAME(backward) b = NAME(backward_of)(n, 1, of_relu, c);
+		NAME(channel_means)(l, c, &b);
+		NAME(channel_second)(l, c, &b, n);
 	}
 }
 

@@ -6,7 +6,7 @@
 #define TENSOR_TAPE_H
 #include "core/tensor/tensor.h"
 
-enum { OP_INPUTS = 6, OP_OUTPUTS = 4 };
+enum { OP_INPUTS = 10, OP_OUTPUTS = 4 };
 
 enum op {
 #define OP(name, inputs, outputs, vjp) OP_##name,

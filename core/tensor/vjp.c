@@ -253,7 +253,8 @@ VJP(affine_quantize_grad)
 }
 
 #define NONE NULL
-vjp_fn vjp_batch_norm, vjp_batch_norm_grad, vjp_channel_affine; /* vjp_norm.c */
+vjp_fn vjp_batch_norm, vjp_batch_norm_grad, vjp_batch_norm_grad_grad,
+        vjp_channel_affine; /* vjp_norm.c */
 vjp_fn *const op_vjp[OP_COUNT] = {
 #define OP(name, inputs, outputs, vjp) [OP_##name] = vjp,
 #include "core/tensor/ops.def"

@@ -10,7 +10,7 @@
  * where x acts through x^ (the first term) and through r alone (the second). */
 #include "core/tensor/op.h"
 
-vjp_fn vjp_batch_norm, vjp_batch_norm_grad, vjp_channel_affine;
+vjp_fn vjp_batch_norm, vjp_batch_norm_grad, vjp_batch_norm_grad_grad, vjp_channel_affine;
 
 /* (C) as (C,1,1,…), which broadcasts against s. */
 static struct shape channel_shape(struct shape s)
@@ -76,118 +76,133 @@ void vjp_batch_norm(struct tape *t, struct node *n, struct tensor *const g[OP_OU
 	}
 }
 
-/* What the second derivative is made of, in the letters above. */
-struct second {
-	struct tensor *g, *x, *gamma, *mean, *variance; /* g after ReLU's mask */
-	struct tensor *r, *x_hat;                       /* (C), like x */
-	struct tensor *y;                               /* null: no ReLU */
-	struct tensor *a, *b, *c, *e;                   /* adjoints; null: zero */
-	struct tensor *pa[4];                           /* gamma r P(a), sum a x^, sum a */
-	struct tensor *sum_gx, *sum_g;
-	double eps, m;
-};
-
-/* y, whose sign is ReLU's mask: what the gradient had instead may be beta. */
-static struct tensor *output_of(struct tape *t, struct node *n)
+static struct tensor *or_zero(struct tape *t, struct tensor *g, struct tensor *like)
 {
-	struct tensor *of_relu = n->in_count == 6 ? n->in[5] : NULL;
-
-	if (!of_relu || of_relu->shape.n > 1)
-		return of_relu;
-	return op_batch_norm(t, n->in[1], n->in[2], of_relu, NULL, n->attr.alpha, true, NULL, NULL);
-}
-
-static void second_init(struct second *s, struct tape *t, struct node *n, struct tensor *const g[])
-{
-	*s = (struct second){.x = n->in[1],
-	                     .gamma = n->in[2],
-	                     .mean = n->in[3],
-	                     .variance = n->in[4],
-	                     .a = g[0],
-	                     .b = g[1],
-	                     .c = g[2],
-	                     .e = g[3],
-	                     .y = output_of(t, n),
-	                     .eps = n->attr.alpha};
-	s->m = (double)(shape_count(s->x->shape) / s->x->shape.d[1]);
-	s->g = s->y ? op_relu_grad(t, n->in[0], s->y) : n->in[0];
-	s->r = op_recip(t, op_sqrt(t, op_shift(t, s->variance, s->eps)));
-	struct tensor *shift = op_scale(t, op_mul(t, s->mean, s->r), -1);
-	s->x_hat = op_channel_affine(t, s->x, s->r, shift, NULL, false);
-	if (!s->a)
-		return;
-	op_batch_norm_grad(t, s->a, s->x, s->gamma, s->mean, s->variance, NULL, s->eps, 7, s->pa);
-	s->sum_gx = n->out[1] ? n->out[1] : channel_sum(t, op_mul(t, s->g, s->x_hat));
-	s->sum_g = n->out[2] ? n->out[2] : channel_sum(t, s->g);
-}
-
-static struct tensor *second_g(struct second *s, struct tape *t)
-{
-	struct tensor *dg = s->pa[0];
-
-	if (s->b)
-		dg = add_to(t, dg, op_mul(t, s->x_hat, per_channel(t, s->b, s->x)));
-	if (s->c && dg)
-		dg = op_add(t, dg, per_channel(t, s->c, s->x));
-	else if (s->c)
-		dg = op_expand(t, per_channel(t, s->c, s->x), s->x->shape);
-	if (s->e)
-		dg = add_to(t, dg, s->e);
-	return s->y ? op_relu_grad(t, dg, s->y) : dg;
-}
-
-/* q = <a, g> - (sum a sum g + sum a x^ sum g x^) / m, per channel */
-static struct tensor *second_q(struct second *s, struct tape *t)
-{
-	struct tensor *ag = channel_sum(t, op_mul(t, s->a, s->g));
-	struct tensor *mean = op_mul(t, s->pa[2], s->sum_g);
-	struct tensor *slope = op_mul(t, s->pa[1], s->sum_gx);
-
-	return op_sub(t, ag, op_scale(t, op_add(t, mean, slope), 1 / s->m));
-}
-
-static struct tensor *second_h(struct second *s, struct tape *t)
-{
-	struct tensor *of_g = s->b, *h = NULL;
-
-	if (s->a) {
-		struct tensor *k = op_scale(t, op_mul(t, s->gamma, s->r), -1 / s->m);
-		struct tensor *slope = op_mul(t, k, s->pa[1]);
-		h = op_mul(t, s->a, per_channel(t, op_mul(t, k, s->sum_gx), s->x));
-		of_g = of_g ? op_add(t, of_g, slope) : slope;
-	}
-	return add_to(t, h, op_mul(t, s->g, per_channel(t, of_g, s->x)));
-}
-
-static struct tensor *second_x(struct second *s, struct tape *t, struct tensor *q)
-{
-	struct tensor *d[4], *one = op_fill(t, s->gamma->type, s->gamma->shape, 1);
-
-	if (!s->a && !s->b)
-		return NULL;
-	op_batch_norm_grad(t, second_h(s, t), s->x, one, s->mean, s->variance, NULL, s->eps, 1, d);
-	if (!q)
-		return d[0];
-	struct tensor *weight = op_mul(t, op_mul(t, s->gamma, q), op_mul(t, s->r, s->r));
-	weight = op_scale(t, weight, 1 / s->m);
-	return op_sub(t, d[0], op_mul(t, s->x_hat, per_channel(t, weight, s->x)));
+	return g ? g : op_fill(t, like->type, like->shape, 0);
 }
 
 void vjp_batch_norm_grad(struct tape *t, struct node *n, struct tensor *const g[OP_OUTPUTS],
                          const bool wanted[OP_INPUTS], struct tensor *d[OP_INPUTS])
 {
-	struct tensor *q = NULL;
+	struct tensor *of_relu = n->in_count == 6 ? n->in[5] : NULL;
+
+	op_batch_norm_grad_grad(t, or_zero(t, g[0], n->in[1]), n->in[0], n->in[1], n->in[2],
+	                        n->in[3], n->in[4], or_zero(t, g[1], n->in[2]),
+	                        or_zero(t, g[2], n->in[2]), of_relu, g[3], n->attr.alpha, d);
+}
+
+/* ---- third order, by plain ops ----
+ * What batch_norm_grad_grad computes, in the letters above. */
+struct second {
+	struct tensor *a, *g, *x, *gamma, *mean, *variance, *b, *c; /* g after ReLU's mask */
+	struct tensor *y, *e;                                       /* null: no ReLU, zero */
+	struct tensor *r, *x_hat;                                   /* (C), like x */
+	double m;
+};
+
+/* y, whose sign is ReLU's mask: what the gradient had instead may be beta. */
+static struct tensor *output_of(struct tape *t, struct tensor *x, struct tensor *gamma,
+                                struct tensor *of_relu, double eps)
+{
+	if (!of_relu || of_relu->shape.n > 1)
+		return of_relu;
+	return op_batch_norm(t, x, gamma, of_relu, NULL, eps, true, NULL, NULL);
+}
+
+/* in: as the op's, absent ones null */
+static void second_init(struct second *s, struct tape *t, struct tensor *const in[], double eps)
+{
+	*s = (struct second){.a = in[0],
+	                     .g = in[1],
+	                     .x = in[2],
+	                     .gamma = in[3],
+	                     .mean = in[4],
+	                     .variance = in[5],
+	                     .b = in[6],
+	                     .c = in[7],
+	                     .y = output_of(t, in[2], in[3], in[8], eps),
+	                     .e = in[9]};
+	s->m = (double)(shape_count(s->x->shape) / s->x->shape.d[1]);
+	s->g = s->y ? op_relu_grad(t, s->g, s->y) : s->g;
+	s->r = op_recip(t, op_sqrt(t, op_shift(t, s->variance, eps)));
+	struct tensor *shift = op_scale(t, op_mul(t, s->mean, s->r), -1);
+	s->x_hat = op_channel_affine(t, s->x, s->r, shift, NULL, false);
+}
+
+/* Mean per channel, to broadcast. */
+static struct tensor *mean_of(struct second *s, struct tape *t, struct tensor *x)
+{
+	return per_channel(t, op_scale(t, channel_sum(t, x), 1 / s->m), x);
+}
+
+static struct tensor *times(struct tape *t, struct tensor *x, struct tensor *c)
+{
+	return op_mul(t, x, per_channel(t, c, x));
+}
+
+/* P(g) */
+static struct tensor *project(struct second *s, struct tape *t, struct tensor *g)
+{
+	struct tensor *slope = mean_of(s, t, op_mul(t, g, s->x_hat));
+
+	return op_sub(t, op_sub(t, g, mean_of(s, t, g)), op_mul(t, s->x_hat, slope));
+}
+
+static struct tensor *second_g(struct second *s, struct tape *t)
+{
+	struct tensor *dg = times(t, project(s, t, s->a), op_mul(t, s->gamma, s->r));
+
+	dg = op_add(t, dg, times(t, s->x_hat, s->b));
+	dg = op_add(t, dg, per_channel(t, s->c, s->x));
+	dg = s->e ? op_add(t, dg, s->e) : dg;
+	return s->y ? op_relu_grad(t, dg, s->y) : dg;
+}
+
+static struct tensor *second_x(struct second *s, struct tape *t, struct tensor *q)
+{
+	struct tensor *k = op_scale(t, op_mul(t, s->gamma, s->r), -1 / s->m);
+	struct tensor *sum_ax = channel_sum(t, op_mul(t, s->a, s->x_hat));
+	struct tensor *sum_gx = channel_sum(t, op_mul(t, s->g, s->x_hat));
+	struct tensor *h = times(t, s->g, op_add(t, s->b, op_mul(t, k, sum_ax)));
+	struct tensor *weight = op_mul(t, op_mul(t, k, q), s->r); /* - gamma q r^2 / m */
+
+	h = op_add(t, h, times(t, s->a, op_mul(t, k, sum_gx)));
+	return op_add(t, times(t, project(s, t, h), s->r), times(t, s->x_hat, weight));
+}
+
+/* <outputs, g>, from inputs */
+static struct tensor *second_product(struct tape *t, struct tensor *const in[],
+                                     struct tensor *const g[OP_OUTPUTS], double eps)
+{
 	struct second s;
 
-	second_init(&s, t, n, g);
-	if (wanted[0])
-		d[0] = second_g(&s, t);
-	if (s.a && (wanted[1] || wanted[2]))
-		q = second_q(&s, t);
-	if (wanted[1])
-		d[1] = second_x(&s, t, q);
-	if (wanted[2] && q)
-		d[2] = op_mul(t, q, s.r);
+	second_init(&s, t, in, eps);
+	struct tensor *q = channel_sum(t, op_mul(t, s.a, project(&s, t, s.g))), *sum = NULL;
+	struct tensor *out[] = {second_g(&s, t), second_x(&s, t, q), op_mul(t, q, s.r)};
+	for (int k = 0; k < 3; k++) {
+		if (!g[k])
+			continue;
+		struct tensor *adjoint = tape_has(t, g[k]) ? g[k] : tape_leaf(t, g[k]);
+		sum = add_to(t, sum, op_sum(t, op_mul(t, out[k], adjoint)));
+	}
+	return sum;
+}
+
+/* Differentiates the plain ops, which begin at copies of the inputs (the same values). */
+void vjp_batch_norm_grad_grad(struct tape *t, struct node *n, struct tensor *const g[OP_OUTPUTS],
+                              const bool wanted[OP_INPUTS], struct tensor *d[OP_INPUTS])
+{
+	bool recording = t->recording;
+	struct tensor *in[OP_INPUTS] = {0}, *gradient[OP_INPUTS];
+
+	t->recording = true;
+	for (int k = 0; k < n->in_count; k++)
+		in[k] = op_scale(t, n->in[k], 1);
+	tape_grad(t, second_product(t, in, g, n->attr.alpha), in, n->in_count, gradient,
+	          recording ? GRAD_RECORD : GRAD_KEEP);
+	t->recording = recording;
+	for (int k = 0; k < n->in_count; k++)
+		d[k] = wanted[k] ? gradient[k] : NULL;
 }
 
 void vjp_channel_affine(struct tape *t, struct node *n, struct tensor *const g[OP_OUTPUTS],

@@ -67,17 +67,17 @@ enum mask mask_of(const struct tensor *t); /* absent, y, beta */
 			BY_BLOCK(name, __VA_ARGS__, MASK_SHIFT);  \
 	} while (0)
 
-/* g[i] where element i, of lane l, passes.  All are loaded, so that no branch is needed. */
-INLINE float passing(enum mask mask, const float *g, const float *x, const float *y, int64_t i,
-                     float mean, float slope, float shift)
+/* g where element i passes.  All are loaded, so that no branch is needed. */
+INLINE float passing(enum mask mask, float g, const float *x, const float *y, int64_t i, float mean,
+                     float slope, float shift)
 {
-	float v = g[i], out = 1;
+	float out = 1;
 
 	if (mask == MASK_OUTPUT)
 		out = y[i];
 	else if (mask == MASK_SHIFT)
 		out = normalised(x[i], mean, slope, shift);
-	return out > 0 ? v : 0;
+	return out > 0 ? g : 0;
 }
 
 /* A copy of one value per lane that stays in a register. */

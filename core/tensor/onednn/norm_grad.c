@@ -29,7 +29,7 @@ INLINE void dots(const struct dots *d, bool kept, enum mask mask, int block)
 		for (int k = 0; k < 2; k++)
 			for (int l = 0; l < block; l++) {
 				int64_t i = (p + k) * block + l;
-				float v = passing(mask, g, x, y, i, m[l], a[l], b[l]);
+				float v = passing(mask, g[i], x, y, i, m[l], a[l], b[l]);
 				s[k][l] += v;
 				q[k][l] += v * (x[i] - m[l]);
 				if (kept)
@@ -38,7 +38,7 @@ INLINE void dots(const struct dots *d, bool kept, enum mask mask, int block)
 	for (int64_t p = d->pixels / 2 * 2; p < d->pixels; p++)
 		for (int l = 0; l < block; l++) {
 			int64_t i = p * block + l;
-			float v = passing(mask, g, x, y, i, m[l], a[l], b[l]);
+			float v = passing(mask, g[i], x, y, i, m[l], a[l], b[l]);
 			s[0][l] += v;
 			q[0][l] += v * (x[i] - m[l]);
 			if (kept)
@@ -79,7 +79,7 @@ INLINE void slopes(const struct slopes *s, enum mask mask, int block)
 	for (int64_t p = 0; p < s->pixels; p++)
 		for (int l = 0; l < block; l++) {
 			int64_t i = p * block + l;
-			float v = passing(mask, g, x, y, i, m[l], ma[l], mb[l]);
+			float v = passing(mask, g[i], x, y, i, m[l], ma[l], mb[l]);
 			dx[i] = va[l] * v + (vb[l] * (x[i] - m[l]) + vc[l]);
 		}
 }
