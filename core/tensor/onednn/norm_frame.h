@@ -57,32 +57,27 @@ INLINE float normalised(float x, float mean, float slope, float shift)
 /* Which adjoints pass ReLU: those where y > 0.  y is given, or made again from x with beta. */
 enum mask { MASK_NONE, MASK_OUTPUT, MASK_SHIFT };
 enum mask mask_of(const struct tensor *t); /* absent, y, beta */
-#define BY_MASK(name, ...)                                        \
-	do {                                                      \
-		if (mask == MASK_NONE)                            \
-			BY_BLOCK(name, __VA_ARGS__, MASK_NONE);   \
-		else if (mask == MASK_OUTPUT)                     \
-			BY_BLOCK(name, __VA_ARGS__, MASK_OUTPUT); \
-		else                                              \
-			BY_BLOCK(name, __VA_ARGS__, MASK_SHIFT);  \
-	} while (0)
 
-/* g where element i passes.  All are loaded, so that no branch is needed. */
-INLINE float passing(enum mask mask, float g, const float *x, const float *y, int64_t i, float mean,
-                     float slope, float shift)
-{
-	float out = 1;
+/* Eight lanes as one value, spelled out: compilers make vectors of other loops than these. */
+enum { EIGHT = 8 };
+typedef float vec __attribute__((vector_size(EIGHT * sizeof(float)), may_alias));
+typedef int32_t vec_mask __attribute__((vector_size(EIGHT * sizeof(float)), may_alias));
+#define VEC(p) (*(const vec *)(p))
 
-	if (mask == MASK_OUTPUT)
-		out = y[i];
-	else if (mask == MASK_SHIFT)
-		out = normalised(x[i], mean, slope, shift);
-	return out > 0 ? g : 0;
-}
+/* v where element i passes, z being x - mean */
+#define PASSING(v)                                                       \
+	(mask == MASK_NONE     ? (v)                                     \
+	 : mask == MASK_OUTPUT ? (vec)((vec_mask)(v) & (VEC(y + i) > 0)) \
+	                       : (vec)((vec_mask)(v) & (z * slope + shift > 0)))
 
-/* A copy of one value per lane that stays in a register. */
-#define LANE(name, from)                \
-	float name[LANES_MAX];          \
-	for (int l = 0; l < block; l++) \
-	name[l] = (from)[l]
+/* Calls f for each eight lanes, with a constant mask. */
+#define EACH_EIGHT(f, ...)                                             \
+	for (int from = 0; from < block; from += EIGHT) {              \
+		if (mask == MASK_NONE)                                 \
+			f(s, p, block, from, __VA_ARGS__ MASK_NONE);   \
+		else if (mask == MASK_OUTPUT)                          \
+			f(s, p, block, from, __VA_ARGS__ MASK_OUTPUT); \
+		else                                                   \
+			f(s, p, block, from, __VA_ARGS__ MASK_SHIFT);  \
+	}
 #endif

@@ -10,85 +10,6 @@
 enum { SUM, DOT, SUMS };
 enum { OF_G = FRAME_OWN, OF_X, CONSTANT, LANES };
 
-/* sum g and sum g (x - mean) over a piece, of g that passes; which is kept where there is a dr */
-struct dots {
-	const float *g, *x, *y, *mean, *slope, *shift;
-	float *sum, *dot, *dr;
-	int64_t pixels;
-};
-
-INLINE void dots(const struct dots *d, bool kept, enum mask mask, int block)
-{
-	const float *g = d->g, *x = d->x, *y = d->y;
-	float s[2][LANES_MAX] = {0}, q[2][LANES_MAX] = {0}, *restrict dr = d->dr;
-	LANE(m, d->mean);
-	LANE(a, d->slope);
-	LANE(b, d->shift);
-
-	for (int64_t p = 0; p + 2 <= d->pixels; p += 2)
-		for (int k = 0; k < 2; k++)
-			for (int l = 0; l < block; l++) {
-				int64_t i = (p + k) * block + l;
-				float v = passing(mask, g[i], x, y, i, m[l], a[l], b[l]);
-				s[k][l] += v;
-				q[k][l] += v * (x[i] - m[l]);
-				if (kept)
-					dr[i] = v;
-			}
-	for (int64_t p = d->pixels / 2 * 2; p < d->pixels; p++)
-		for (int l = 0; l < block; l++) {
-			int64_t i = p * block + l;
-			float v = passing(mask, g[i], x, y, i, m[l], a[l], b[l]);
-			s[0][l] += v;
-			q[0][l] += v * (x[i] - m[l]);
-			if (kept)
-				dr[i] = v;
-		}
-	for (int l = 0; l < block; l++) {
-		d->sum[l] = s[0][l] + s[1][l];
-		d->dot[l] = q[0][l] + q[1][l];
-	}
-}
-
-CLONES static void piece_dots(const struct dots *d, enum mask mask, int block)
-{
-	if (d->dr)
-		BY_BLOCK(dots, d, true, MASK_OUTPUT);
-	else
-		BY_MASK(dots, d, false);
-}
-
-/* dx = a g + b (x - mean) + c, of g that passes */
-struct slopes {
-	const float *g, *x, *y, *mean, *slope, *shift, *a, *b, *c;
-	float *dx;
-	int64_t pixels;
-};
-
-INLINE void slopes(const struct slopes *s, enum mask mask, int block)
-{
-	const float *g = s->g, *x = s->x, *y = s->y;
-	float *restrict dx = s->dx;
-	LANE(m, s->mean);
-	LANE(va, s->a);
-	LANE(vb, s->b);
-	LANE(vc, s->c);
-	LANE(ma, s->slope);
-	LANE(mb, s->shift);
-
-	for (int64_t p = 0; p < s->pixels; p++)
-		for (int l = 0; l < block; l++) {
-			int64_t i = p * block + l;
-			float v = passing(mask, g[i], x, y, i, m[l], ma[l], mb[l]);
-			dx[i] = va[l] * v + (vb[l] * (x[i] - m[l]) + vc[l]);
-		}
-}
-
-CLONES static void plane_slopes(const struct slopes *s, enum mask mask, int block)
-{
-	BY_MASK(slopes, s);
-}
-
 /* ---- the three steps ---- */
 struct backward {
 	struct frame f;
@@ -99,22 +20,47 @@ struct backward {
 	double eps;
 };
 
+/* What a piece reads, from lane `from` of its block on. */
+#define READ(from)                                                          \
+	const float *x = s->x + p.at + (from);                              \
+	const float *y = mask == MASK_OUTPUT ? s->y + p.at + (from) : NULL; \
+	const vec mean = VEC(s->f.lane[FRAME_MEAN] + p.lane + (from));      \
+	const vec slope = VEC(s->f.lane[FRAME_SLOPE] + p.lane + (from));    \
+	const vec shift = VEC(s->f.lane[FRAME_SHIFT] + p.lane + (from))
+
+/* sum g and sum g (x - mean), of g that passes; which is kept where there is a dr */
+INLINE void sums(const struct backward *s, struct piece p, int block, int from, bool kept,
+                 enum mask mask)
+{
+	const float *g = s->g + p.at + from;
+	float *dr = kept ? s->dr + p.at + from : NULL;
+	vec sum = {0}, dot = {0};
+	READ(from);
+
+	for (int64_t i = 0; i < p.pixels * block; i += block) {
+		vec z = VEC(x + i) - mean, v = PASSING(VEC(g + i));
+		sum += v;
+		dot += v * z;
+		if (kept)
+			*(vec *)(dr + i) = v;
+	}
+	*(vec *)(s->f.sum[SUM] + p.to + from) = sum;
+	*(vec *)(s->f.sum[DOT] + p.to + from) = dot;
+}
+
+CLONES static void piece_sums(const struct backward *s, struct piece p, enum mask mask, int block)
+{
+	if (s->dr)
+		EACH_EIGHT(sums, true, )
+	else
+		EACH_EIGHT(sums, false, )
+}
+
 static void backward_sum(void *self, struct piece p)
 {
-	struct backward *w = self;
-	float **lane = w->f.lane;
-	struct dots d = {.g = w->g + p.at,
-	                 .x = w->x + p.at,
-	                 .y = w->y ? w->y + p.at : NULL,
-	                 .mean = lane[FRAME_MEAN] + p.lane,
-	                 .slope = lane[FRAME_SLOPE] + p.lane,
-	                 .shift = lane[FRAME_SHIFT] + p.lane,
-	                 .sum = w->f.sum[SUM] + p.to,
-	                 .dot = w->f.sum[DOT] + p.to,
-	                 .dr = w->dr ? w->dr + p.at : NULL,
-	                 .pixels = p.pixels};
+	const struct backward *s = self;
 
-	piece_dots(&d, w->mask, w->f.l.block);
+	piece_sums(s, p, s->mask, s->f.l.block);
 }
 
 /* The sums count as they are stored, so that dx can be made again from them. */
@@ -135,24 +81,32 @@ static void backward_channel(void *self, int64_t c)
 		w->dbeta[c] = of_beta;
 }
 
-/* What passed is read again from dr, if it is there. */
+/* dx = a g + b (x - mean) + c, of g that passes; read again from dr, if it is there */
+INLINE void writes(const struct backward *s, struct piece p, int block, int from, enum mask mask)
+{
+	const float *g = (s->dr ? s->dr : s->g) + p.at + from;
+	float *dx = s->dx + p.at + from;
+	READ(from);
+	const vec of_g = VEC(s->f.lane[OF_G] + p.lane + from);
+	const vec of_x = VEC(s->f.lane[OF_X] + p.lane + from);
+	const vec constant = VEC(s->f.lane[CONSTANT] + p.lane + from);
+
+	for (int64_t i = 0; i < p.pixels * block; i += block) {
+		vec z = VEC(x + i) - mean, v = PASSING(VEC(g + i));
+		*(vec *)(dx + i) = of_g * v + (of_x * z + constant);
+	}
+}
+
+CLONES static void plane_writes(const struct backward *s, struct piece p, enum mask mask, int block)
+{
+	EACH_EIGHT(writes)
+}
+
 static void backward_write(void *self, struct piece p)
 {
-	struct backward *w = self;
-	float **lane = w->f.lane;
-	struct slopes s = {.g = (w->dr ? w->dr : w->g) + p.at,
-	                   .x = w->x + p.at,
-	                   .y = w->y ? w->y + p.at : NULL,
-	                   .mean = lane[FRAME_MEAN] + p.lane,
-	                   .slope = lane[FRAME_SLOPE] + p.lane,
-	                   .shift = lane[FRAME_SHIFT] + p.lane,
-	                   .a = lane[OF_G] + p.lane,
-	                   .b = lane[OF_X] + p.lane,
-	                   .c = lane[CONSTANT] + p.lane,
-	                   .dx = w->dx + p.at,
-	                   .pixels = p.pixels};
+	const struct backward *s = self;
 
-	plane_slopes(&s, w->dr ? MASK_NONE : w->mask, w->f.l.block);
+	plane_writes(s, p, s->dr ? MASK_NONE : s->mask, s->f.l.block);
 }
 
 static const float *known(struct tensor *t)

@@ -20,18 +20,6 @@ struct second {
 	double eps;
 };
 
-/* Eight lanes as one value, spelled out: compilers make vectors of other loops than these. */
-enum { EIGHT = 8 };
-typedef float vec __attribute__((vector_size(EIGHT * sizeof(float)), may_alias));
-typedef int32_t vec_mask __attribute__((vector_size(EIGHT * sizeof(float)), may_alias));
-#define VEC(p) (*(const vec *)(p))
-
-/* v where element i passes */
-#define PASSING(v)                                                       \
-	(mask == MASK_NONE     ? (v)                                     \
-	 : mask == MASK_OUTPUT ? (vec)((vec_mask)(v) & (VEC(y + i) > 0)) \
-	                       : (vec)((vec_mask)(v) & (z * slope + shift > 0)))
-
 /* What a piece reads, from lane `from` of its block on. */
 #define READ(from)                                                          \
 	const float *a = s->a + p.at + (from), *g = s->g + p.at + (from);   \
@@ -57,17 +45,6 @@ INLINE void sums(const struct second *s, struct piece p, int block, int from, en
 	for (int k = 0; k < SUMS; k++)
 		*(vec *)(s->f.sum[k] + p.to + from) = t[k];
 }
-
-/* Calls f for each eight lanes, with a constant mask. */
-#define EACH_EIGHT(f, ...)                                             \
-	for (int from = 0; from < block; from += EIGHT) {              \
-		if (mask == MASK_NONE)                                 \
-			f(s, p, block, from, __VA_ARGS__ MASK_NONE);   \
-		else if (mask == MASK_OUTPUT)                          \
-			f(s, p, block, from, __VA_ARGS__ MASK_OUTPUT); \
-		else                                                   \
-			f(s, p, block, from, __VA_ARGS__ MASK_SHIFT);  \
-	}
 
 CLONES static void piece_sums(const struct second *s, struct piece p, enum mask mask, int block)
 {
