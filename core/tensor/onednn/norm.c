@@ -2,78 +2,72 @@
  * residual networks: the residual's sum and ReLU. */
 #include "core/tensor/onednn/norm_frame.h"
 
-/* sum x, and sum (x - mean of this segment)^2 */
-INLINE void moments(float *restrict sum, float *restrict square, const float *x, int64_t pixels,
-                    int block)
+/* sum x, and sum (x - mean of this segment)^2, four pixels at a time */
+INLINE void moments(float *sum, float *square, const float *x, int64_t pixels, int block)
 {
-	float s[4][LANES_MAX] = {0}, q[4][LANES_MAX] = {0}, mean[LANES_MAX];
-	int64_t whole = pixels / 4 * 4;
+	int64_t end = pixels * block, whole = pixels / 4 * 4 * block, i;
+	vec s[4] = {0}, q[4] = {0};
 
-	for (int64_t p = 0; p < whole; p += 4)
+	for (i = 0; i < whole; i += 4 * block)
 		for (int k = 0; k < 4; k++)
-			for (int l = 0; l < block; l++)
-				s[k][l] += x[(p + k) * block + l];
-	for (int64_t p = whole; p < pixels; p++)
-		for (int l = 0; l < block; l++)
-			s[0][l] += x[p * block + l];
-	for (int l = 0; l < block; l++) {
-		sum[l] = (s[0][l] + s[1][l]) + (s[2][l] + s[3][l]);
-		mean[l] = sum[l] / (float)pixels;
-	}
-	for (int64_t p = 0; p < whole; p += 4)
-		for (int k = 0; k < 4; k++)
-			for (int l = 0; l < block; l++) {
-				float d = x[(p + k) * block + l] - mean[l];
-				q[k][l] += d * d;
-			}
-	for (int64_t p = whole; p < pixels; p++)
-		for (int l = 0; l < block; l++) {
-			float d = x[p * block + l] - mean[l];
-			q[0][l] += d * d;
+			s[k] += VEC(x + i + k * block);
+	for (; i < end; i += block)
+		s[0] += VEC(x + i);
+	const vec all = (s[0] + s[1]) + (s[2] + s[3]), mean = all / (float)pixels;
+	for (i = 0; i < whole; i += 4 * block)
+		for (int k = 0; k < 4; k++) {
+			vec d = VEC(x + i + k * block) - mean;
+			q[k] += d * d;
 		}
-	for (int l = 0; l < block; l++)
-		square[l] = (q[0][l] + q[1][l]) + (q[2][l] + q[3][l]);
+	for (; i < end; i += block) {
+		vec d = VEC(x + i) - mean;
+		q[0] += d * d;
+	}
+	*(vec *)sum = all;
+	*(vec *)square = (q[0] + q[1]) + (q[2] + q[3]);
 }
 
 CLONES static void segment_moments(float *sum, float *square, const float *x, int64_t pixels,
                                    int block)
 {
-	BY_BLOCK(moments, sum, square, x, pixels);
+	for (int from = 0; from < block; from += EIGHT)
+		moments(sum + from, square + from, x + from, pixels, block);
 }
 
-/* y = (x - mean) a + b (+ r), clipped at zero when `relu` */
-INLINE void affine(float *restrict y, const float *x, const float *r, const float *mean,
-                   const float *a, const float *b, bool joined, bool relu, int64_t pixels,
-                   int block)
-{
-	float m[LANES_MAX], va[LANES_MAX], vb[LANES_MAX];
+/* What a plane is mapped with: y = (x - mean) a + b (+ r), clipped at zero when `relu`. */
+struct map {
+	const float *mean, *a, *b; /* (block) */
+	bool relu;
+};
 
-	for (int l = 0; l < block; l++) {
-		m[l] = mean[l];
-		va[l] = a[l];
-		vb[l] = b[l];
+INLINE void affine(float *y, const float *x, const float *r, const struct map *m, bool joined,
+                   bool relu, int64_t count, int block, int from)
+{
+	const vec mean = VEC(m->mean + from), slope = VEC(m->a + from), shift = VEC(m->b + from);
+
+	for (int64_t i = from; i < count; i += block) {
+		vec v = (VEC(x + i) - mean) * slope + shift;
+		if (joined)
+			v += VEC(r + i);
+		if (relu)
+			v = (vec)((vec_mask)v & (v > 0));
+		*(vec *)(y + i) = v;
 	}
-	for (int64_t p = 0; p < pixels; p++)
-		for (int l = 0; l < block; l++) {
-			int64_t i = p * block + l;
-			float v = normalised(x[i], m[l], va[l], vb[l]);
-			v = joined ? v + r[i] : v;
-			y[i] = relu ? (v > 0 ? v : 0) : v;
-		}
 }
 
-CLONES static void plane_affine(float *y, const float *x, const float *r, const float *mean,
-                                const float *a, const float *b, bool relu, int64_t pixels,
-                                int block)
+CLONES static void plane_affine(float *y, const float *x, const float *r, const struct map *m,
+                                int64_t count, int block)
 {
-	if (r && relu)
-		BY_BLOCK(affine, y, x, r, mean, a, b, true, true, pixels);
-	else if (r)
-		BY_BLOCK(affine, y, x, r, mean, a, b, true, false, pixels);
-	else if (relu)
-		BY_BLOCK(affine, y, x, r, mean, a, b, false, true, pixels);
-	else
-		BY_BLOCK(affine, y, x, r, mean, a, b, false, false, pixels);
+	for (int from = 0; from < block; from += EIGHT) {
+		if (r && m->relu)
+			affine(y, x, r, m, true, true, count, block, from);
+		else if (r)
+			affine(y, x, r, m, true, false, count, block, from);
+		else if (m->relu)
+			affine(y, x, r, m, false, true, count, block, from);
+		else
+			affine(y, x, r, m, false, false, count, block, from);
+	}
 }
 
 /* ---- by the batch's statistics ---- */
@@ -131,10 +125,11 @@ static void forward_write(void *self, struct piece p)
 {
 	struct forward *w = self;
 	float **lane = w->f.lane;
+	struct map m = {lane[FRAME_MEAN] + p.lane, lane[FRAME_SLOPE] + p.lane,
+	                lane[FRAME_SHIFT] + p.lane, w->relu};
 
-	plane_affine(w->y + p.at, w->x + p.at, w->residual ? w->residual + p.at : NULL,
-	             lane[FRAME_MEAN] + p.lane, lane[FRAME_SLOPE] + p.lane,
-	             lane[FRAME_SHIFT] + p.lane, w->relu, p.pixels, w->f.l.block);
+	plane_affine(w->y + p.at, w->x + p.at, w->residual ? w->residual + p.at : NULL, &m,
+	             p.pixels * w->f.l.block, w->f.l.block);
 }
 
 bool onednn_batch_norm(struct tape *t, struct node *n)
@@ -175,13 +170,14 @@ bool onednn_channel_affine(struct tape *t, struct node *n)
 	struct storage *a = lanes_of(n->in[1], &l), *b = lanes_of(n->in[2], &l);
 	const float *in = blocked_input(x), *pa = a->data, *pb = b->data;
 	const float *r = n->in_count == 4 ? blocked_input(n->in[3]) : NULL;
-	float *out = blocked_output(n->out[0]), zero[LANES_MAX] = {0};
+	float *out = blocked_output(n->out[0]);
+	const float zero[LANES_MAX] __attribute__((aligned(64))) = {0};
 
 #pragma omp parallel for schedule(static) if (l.count > SMALL)
 	for (int64_t i = 0; i < l.planes; i++) {
-		int64_t at = i * l.pixels * l.block, lane = i % l.groups * l.block;
-		plane_affine(out + at, in + at, r ? r + at : NULL, zero, pa + lane, pb + lane,
-		             n->attr.flag[0], l.pixels, l.block);
+		int64_t count = l.pixels * l.block, at = i * count, lane = i % l.groups * l.block;
+		struct map m = {zero, pa + lane, pb + lane, n->attr.flag[0]};
+		plane_affine(out + at, in + at, r ? r + at : NULL, &m, count, l.block);
 	}
 	storage_free(a);
 	storage_free(b);

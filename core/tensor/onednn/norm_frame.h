@@ -4,15 +4,6 @@
 #define ONEDNN_NORM_FRAME_H
 #include "core/tensor/onednn/planes.h"
 
-/* Calls an inlined function with a constant block, so that loops over lanes are vectors. */
-#define BY_BLOCK(name, ...)                    \
-	do {                                   \
-		if (block == 8)                \
-			name(__VA_ARGS__, 8);  \
-		else                           \
-			name(__VA_ARGS__, 16); \
-	} while (0)
-
 enum { FRAME_SUMS = 5, FRAME_LANES = 11 };
 enum { FRAME_MEAN, FRAME_SLOPE, FRAME_SHIFT, FRAME_OWN }; /* lanes that all have, then others */
 struct frame {
@@ -48,12 +39,6 @@ void frame_set_lines(struct frame *f, struct tensor *gamma, struct tensor *mean,
 /* Storage for an output; null where it is not wanted, or has its values from an earlier run. */
 float *frame_output(struct tensor *t, bool blocked);
 
-/* y = normalised(x) of one lane; the same expression everywhere, so that its sign is forward's. */
-INLINE float normalised(float x, float mean, float slope, float shift)
-{
-	return (x - mean) * slope + shift;
-}
-
 /* Which adjoints pass ReLU: those where y > 0.  y is given, or made again from x with beta. */
 enum mask { MASK_NONE, MASK_OUTPUT, MASK_SHIFT };
 enum mask mask_of(const struct tensor *t); /* absent, y, beta */
@@ -64,7 +49,7 @@ typedef float vec __attribute__((vector_size(EIGHT * sizeof(float)), may_alias))
 typedef int32_t vec_mask __attribute__((vector_size(EIGHT * sizeof(float)), may_alias));
 #define VEC(p) (*(const vec *)(p))
 
-/* v where element i passes, z being x - mean */
+/* v where element i passes, z being x - mean; y is made again by forward's own expression */
 #define PASSING(v)                                                       \
 	(mask == MASK_NONE     ? (v)                                     \
 	 : mask == MASK_OUTPUT ? (vec)((vec_mask)(v) & (VEC(y + i) > 0)) \
