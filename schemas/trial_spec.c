@@ -93,11 +93,6 @@ static int check_rules(const struct trial_spec *s, const cJSON *filled, const ch
 	         "a trial's identity, 64 hex digits (trawl show prints it)"},
 	        {!s->start_from_digest || is_hex64(s->start_from_digest), "start_from.digest",
 	         "a SHA-256, 64 hex digits"},
-	        {!strcmp(s->action, "train") || s->train_epochs == 0, "train.epochs",
-	         "0, since only action train trains"},
-	        {s->train_beta1 < 1, "train.beta1", "below 1"},
-	        {s->train_beta2 < 1, "train.beta2", "below 1"},
-	        {s->train_ema_decay < 1, "train.ema_decay", "below 1"},
 	        {strcmp(s->action, "allocate") != 0 || has_budget(s), "allocate",
 	         "a budget: average_bits, bytes or bit_operations"},
 	        {strcmp(s->action, "allocate") != 0 ||
@@ -180,6 +175,8 @@ void trial_fill(cJSON *trial)
 	static const char *const full[] = {"quant.weight_bits", "quant.activation_bits"};
 
 	fields_fill(&trial_fields, trial);
+	if (strcmp(json_at(trial, "action")->valuestring, "train") != 0)
+		json_put(trial, "train.epochs", cJSON_CreateNumber(0));
 	for (size_t i = 0; i < sizeof full / sizeof *full; i++)
 		if (json_at(trial, full[i])->valuedouble == 32)
 			json_put(trial, full[i], cJSON_CreateNumber(0));
