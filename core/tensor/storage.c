@@ -3,6 +3,7 @@
 #include "core/base/text.h"
 #include "core/tensor/span.h"
 #include "core/tensor/tensor.h"
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,6 +12,7 @@ enum {
 	SMALLEST = 4 * ALIGNMENT, /* bytes of size class 0; every fourth class is twice as large */
 	CLASSES = 4 * 40,
 	SLACK = 16 << 20, /* bytes that may wait in any case */
+	APART = 1 << 18,  /* bytes from which on the C library gives a block its own pages */
 };
 
 /* Bytes from which on storage is a span; none where a sanitizer looks at each piece. */
@@ -69,10 +71,22 @@ void storage_trim(void)
 	trim_to(0);
 }
 
+/* The C library gives large blocks pages of their own, but raises what it calls large with every
+ * such block that is freed; then they come from its heap, and holes there grow over the epochs. */
+static void keep_blocks_apart(void)
+{
+	static bool done;
+
+	if (!done)
+		mallopt(M_MMAP_THRESHOLD, APART);
+	done = true;
+}
+
 static struct storage *small_fresh(size_t bytes)
 {
 	struct storage *s = xcalloc(1, sizeof *s);
 
+	keep_blocks_apart();
 	s->bytes = bytes;
 	s->data = aligned_alloc(ALIGNMENT, bytes);
 	if (!s->data)
