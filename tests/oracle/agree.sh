@@ -26,19 +26,19 @@ J
 	sed -n 's/^  accuracy  *\([0-9.]*\) %/\1/p' "$work/log"
 }
 echo "ResNet-20, 10,000 images of CIFAR-10, $epochs epochs, test accuracy in %"
+printf '%-8s %8s %8s\n' seed trawl PyTorch
 for seed in $(seq "$seeds"); do
 	us=$(ours "$seed")
 	them=$("$python" tests/oracle/resnet20_cifar10.py "$archive" "$seed" "$epochs" 10000 "$threads" |
 		awk '{ printf "%.2f", 100 * $1 }')
-	echo "$seed $us $them"
-done | awk '
+	printf '%-8s %8.2f %8.2f\n' "$seed" "$us" "$them" | tee -a "$work/rows"
+done
+awk '
 	function spread(v) { low = high = v[1]; for (i in v) { if (v[i] < low) low = v[i]; if (v[i] > high) high = v[i] }
 		return high - low }
-	BEGIN { printf "%-8s %8s %8s\n", "seed", "trawl", "PyTorch" }
-	{ printf "%-8s %8.2f %8.2f\n", $1, a[NR] = $2, b[NR] = $3; ma += $2; mb += $3; fflush() }
-	END { if (!NR) exit 1
-	      ma /= NR; mb /= NR; sa = spread(a); sb = spread(b); d = ma - mb; d = d < 0 ? -d : d
+	{ ma += a[NR] = $2; mb += b[NR] = $3 }
+	END { ma /= NR; mb /= NR; sa = spread(a); sb = spread(b); d = ma - mb; d = d < 0 ? -d : d
 	      printf "%-8s %8.2f %8.2f\n%-8s %8.2f %8.2f\n", "mean", ma, mb, "spread", sa, sb
 	      agree = d <= (sa > sb ? sa : sb)
 	      printf "means differ by %.2f: %s\n", d, agree ? "they agree" : "they do NOT agree"
-	      exit !agree }'
+	      exit !agree }' "$work/rows"
