@@ -13,12 +13,24 @@ static bool same_value(const cJSON *a, const cJSON *b)
 	return same;
 }
 
-/* At full precision it does not matter how weights would be quantized. */
+static bool is_text(const cJSON *filled, const char *path, const char *text)
+{
+	return strcmp(json_at(filled, path)->valuestring, text) == 0;
+}
+
+static bool quantizes(const cJSON *filled)
+{
+	return json_at(filled, "quant.weight_bits")->valuedouble != 0 ||
+	       json_at(filled, "quant.activation_bits")->valuedouble != 0 ||
+	       cJSON_IsTrue(json_at(filled, "quant.fold_batch_norm")) ||
+	       is_text(filled, "quant.bits", "input") || is_text(filled, "action", "allocate");
+}
+
+/* At full precision it does not matter how a model would be quantized. */
 static bool matters(const struct field *field, const cJSON *filled)
 {
-	bool quantized = json_at(filled, "quant.weight_bits")->valuedouble != 0;
-
-	return (field->flags & IDENTITY) && (quantized || strncmp(field->path, "quant.", 6) != 0);
+	return (field->flags & IDENTITY) &&
+	       (quantizes(filled) || strncmp(field->path, "quant.", 6) != 0);
 }
 
 cJSON *trial_identity_form(const cJSON *trial)

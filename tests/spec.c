@@ -299,10 +299,10 @@ static void identity_of_an_example_is_fixed(void **state)
 	char *text = json_canonical(form);
 
 	assert_string_equal(text, "{\"data.name\":\"cifar10\",\"model.name\":\"resnet20\","
-	                          "\"semantics\":1}");
+	                          "\"semantics\":2}");
 	trial_identity(trial, hex);
 	assert_string_equal(hex,
-	                    "bfe67ba9ac4a2924ec2b95cebed4dec05e9978d61f2612e6849792986858e2f5");
+	                    "2ca14fb13b60bbd55a90339649f8fc1665194e12476c5117c9348b09818a055f");
 	free(text);
 	cJSON_Delete(form);
 	cJSON_Delete(trial);
@@ -413,6 +413,32 @@ static void full_precision_has_one_identity(void **state)
 	            " \"quant\": {\"weight_bits\": 32, \"keep_last\": false}}",
 	            hex);
 	assert_string_equal(hex, plain_hex);
+}
+
+static void whatever_quantizes_makes_its_settings_count(void **state)
+{
+	static const char *const ways[] = {
+	        "{\"quant\": {\"weight_bits\": 4%s}}",
+	        "{\"quant\": {\"activation_bits\": 8%s}}",
+	        "{\"quant\": {\"fold_batch_norm\": true%s}}",
+	        "{\"quant\": {\"bits\": \"input\"%s}}",
+	        "{\"action\": \"allocate\", \"quant\": {\"scale\": \"mse\"%s}}",
+	};
+
+	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+		char tensor[SHA256_HEX], channel[SHA256_HEX], none[SHA256_HEX];
+		for (int k = 0; k < 2; k++) {
+			char *text = xformat(ways[i], k ? ", \"granularity\": \"channel\"" : "");
+			cJSON *patch = parse(text), *trial = json_merge_patch(parse(plain), patch);
+			trial_identity(trial, k ? channel : tensor);
+			cJSON_Delete(patch);
+			cJSON_Delete(trial);
+			free(text);
+		}
+		identity_of(plain, none);
+		assert_string_not_equal(tensor, channel);
+		assert_string_not_equal(tensor, none);
+	}
 }
 
 static void parent_is_the_patched_trial_without_its_own_parent(void **state)
@@ -603,6 +629,7 @@ int main(void)
 	        cmocka_unit_test(identity_ignores_spelling_and_defaults),
 	        cmocka_unit_test(identity_depends_on_each_identity_field_and_no_other),
 	        cmocka_unit_test(full_precision_has_one_identity),
+	        cmocka_unit_test(whatever_quantizes_makes_its_settings_count),
 	        cmocka_unit_test(parent_is_the_patched_trial_without_its_own_parent),
 	        cmocka_unit_test(parent_of_other_data_forgets_the_digest),
 	        cmocka_unit_test(grid_counts_with_the_last_field_fastest),
