@@ -62,7 +62,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.c.o $(call lib,coordinator) $(call lib,worker
 # ---- the two commands ----
 .PHONY: quickstart check check-all bench bench-train tune
 CHECK   := tidy $(filter-out sim golden trained,$(TESTS)) golden sim $(patsubst tests/%.sh,%,$(wildcard tests/*.sh))
-SANITIZED := $(filter-out sim golden trained,$(TESTS))
+SANITIZED := $(filter-out sim golden trained memory,$(TESTS)) # sanitizers keep what was freed
 LONG    := $(patsubst tests/long/%.sh,long/%,$(wildcard tests/long/*.sh))
 
 quickstart:
