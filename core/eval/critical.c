@@ -155,6 +155,14 @@ struct tensor *critical_labels(struct tensor *labels, const struct critical *c)
 	return out;
 }
 
+struct tensor *critical_cross_entropy(struct tape *t, struct tensor *logits, struct tensor *labels,
+                                      const struct critical *c)
+{
+	struct tensor *places = tape_adopt(t, critical_labels(labels, c));
+
+	return op_cross_entropy(t, critical_logits(t, logits, c), places);
+}
+
 struct critical_figures critical_figures(const struct critical *c, const struct accuracy *a)
 {
 	double seen[2] = {0}, right[2] = {0}, task = 0;

@@ -30,6 +30,11 @@ struct tensor *critical_logits(struct tape *t, struct tensor *logits, const stru
 /* labels I32 (N) -> I32 (N): the place among the critical ones, m for the others.  The caller's. */
 struct tensor *critical_labels(struct tensor *labels, const struct critical *c);
 
+/* The critical loss of each image (N): cross-entropy of these logits and labels.  The labels need
+ * not be on the tape. */
+struct tensor *critical_cross_entropy(struct tape *t, struct tensor *logits, struct tensor *labels,
+                                      const struct critical *c);
+
 /* Shares of images that are right, by ordinary top-1 predictions; NaN where there are no images. */
 struct critical_figures {
 	double accuracy;        /* of the images of critical categories */

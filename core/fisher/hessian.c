@@ -65,8 +65,7 @@ static struct tensor *summed_loss(const struct model *m, struct forward *f,
 
 	if (!c)
 		return op_sum(t, op_cross_entropy(t, logits, tape_leaf(t, labels)));
-	struct tensor *places = tape_adopt(t, critical_labels(labels, c));
-	return op_sum(t, op_cross_entropy(t, critical_logits(t, logits, c), places));
+	return op_sum(t, critical_cross_entropy(t, logits, labels, c));
 }
 
 /* <gradient of y, v>, that can be differentiated; wrt and g are (count), v their directions. */

@@ -101,11 +101,8 @@ void landscape_losses(const struct model *m, const struct quantization *q,
 		forward_move(&f, p->b->part, p->y);
 	struct tensor *logits = model_forward(m, &f, tape_leaf(&t, images));
 	*loss = sum_of(op_cross_entropy(&t, logits, tape_leaf(&t, labels)));
-	if (c) {
-		struct tensor *critical = tape_adopt(&t, critical_labels(labels, c));
-		*critical_loss =
-		        sum_of(op_cross_entropy(&t, critical_logits(&t, logits, c), critical));
-	}
+	if (c)
+		*critical_loss = sum_of(critical_cross_entropy(&t, logits, labels, c));
 	forward_release(&f);
 	tape_release(&t);
 }

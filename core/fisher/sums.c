@@ -103,11 +103,8 @@ static void batch_forward(struct batch *b, const struct critical *c, struct tens
 	if (from->sampled)
 		draw_labels(op_softmax(t, logits), from, own);
 	b->adjoint[0] = adjoints(b, op_cross_entropy(t, logits, tape_leaf(t, own)));
-	if (c && c->count) {
-		struct tensor *places = tape_adopt(t, critical_labels(own, c));
-		struct tensor *merged = critical_logits(t, logits, c);
-		b->adjoint[1] = adjoints(b, op_cross_entropy(t, merged, places));
-	}
+	if (c && c->count)
+		b->adjoint[1] = adjoints(b, critical_cross_entropy(t, logits, own, c));
 	tensor_free(own);
 }
 

@@ -75,16 +75,6 @@ static struct tensor *distillation(const struct batch_pass *b, struct tape *t,
 	return op_scale(t, loss, b->objective->distill * temperature * temperature);
 }
 
-/* L_F: cross-entropy among the critical categories and "others". */
-static struct tensor *critical_loss(const struct batch_pass *b, struct tape *t)
-{
-	const struct critical *c = b->objective->critical;
-	struct tensor *labels = critical_labels(b->labels, c);
-	struct tensor *leaf = tape_adopt(t, labels);
-
-	return op_mean(t, op_cross_entropy(t, critical_logits(t, b->logits, c), leaf));
-}
-
 struct losses batch_losses(void *self, struct forward *f)
 {
 	struct batch_pass *b = self;
@@ -96,7 +86,8 @@ struct losses batch_losses(void *self, struct forward *f)
 	struct tensor *plain = op_mean(t, b->cross_entropy);
 	struct losses l = {plain, plain};
 	if (b->objective->term.lambda > 0 && b->objective->critical)
-		l.term = critical_loss(b, t);
+		l.term = op_mean(
+		        t, critical_cross_entropy(t, b->logits, b->labels, b->objective->critical));
 	if (b->objective->smoothing > 0) {
 		struct tensor *p = smooth_labels(t, b->logits, labels, b->objective->smoothing);
 		l.loss = soft_cross_entropy(t, b->logits, labels, p);
