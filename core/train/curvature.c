@@ -74,15 +74,9 @@ static void add_batch(struct trainer *t, int64_t batch, const struct direction *
 static void add_round(struct trainer *t, struct vector *sum, struct vector *mine)
 {
 	for (int i = 0; i < sum->count; i++)
-		for (int r = 0; sum->part[i] && r < t->parallel.ranks; r++) {
-			double *all = xcalloc((size_t)sum->elements[i], sizeof *all);
-			if (r == t->parallel.rank)
-				memcpy(all, mine->part[i], (size_t)sum->elements[i] * sizeof *all);
-			parallel_merge(&t->parallel, all, sum->elements[i]);
-			for (int64_t k = 0; k < sum->elements[i]; k++)
-				sum->part[i][k] += all[k];
-			free(all);
-		}
+		if (sum->part[i])
+			parallel_add_in_turn(&t->parallel, sum->part[i], mine->part[i],
+			                     sum->elements[i]);
 	vector_clear(mine);
 }
 

@@ -49,33 +49,21 @@ static void add_batch(const struct measurement *m, int64_t chunk, int64_t index,
 	trainer_tell(t, "fisher");
 }
 
-/* One rank's values, brought to all and added to what there is. */
-static void add_merged(const struct trainer *t, bool mine, double *to, const double *from,
-                       int64_t count)
+/* The ranks' chunks, in their order. */
+static void add_chunks(const struct measurement *m, struct fisher_sums *s,
+                       const struct fisher_sums *mine)
 {
-	double *all = xcalloc((size_t)count, sizeof *all);
-
-	if (mine)
-		memcpy(all, from, (size_t)count * sizeof *all);
-	parallel_merge(&t->parallel, all, count);
-	for (int64_t i = 0; i < count; i++)
-		to[i] += all[i];
-	free(all);
-}
-
-static void add_chunk(const struct measurement *m, bool mine, struct fisher_sums *s,
-                      const struct fisher_sums *chunk)
-{
+	const struct parallel *p = &m->t->parallel;
 	int64_t count = (int64_t)s->parameters * FISHER_KINDS;
-	double images = (double)s->images, more = (double)chunk->images;
+	double images = (double)s->images, more = (double)mine->images;
 
-	add_merged(m->t, mine, s->sum, chunk->sum, count);
-	add_merged(m->t, mine, s->square, chunk->square, count);
-	add_merged(m->t, mine, &images, &more, 1);
+	parallel_add_in_turn(p, s->sum, mine->sum, count);
+	parallel_add_in_turn(p, s->square, mine->square, count);
+	parallel_add_in_turn(p, &images, &more, 1);
 	s->images = (int64_t)images;
 	for (int64_t i = 0; s->diagonal && i < count; i++) {
 		struct tensor *w = m->t->model->parameters.item[i / FISHER_KINDS].value;
-		add_merged(m->t, mine, s->diagonal[i], chunk->diagonal[i], shape_count(w->shape));
+		parallel_add_in_turn(p, s->diagonal[i], mine->diagonal[i], shape_count(w->shape));
 	}
 }
 
@@ -95,8 +83,8 @@ static int measure_round(const struct measurement *m, int64_t round, struct fish
 		if (ended == LOOP_GOES_ON)
 			add_batch(m, chunk, i, &mine);
 	}
-	for (int r = 0; r < t->parallel.ranks && ended == LOOP_GOES_ON; r++)
-		add_chunk(m, r == t->parallel.rank, s, &mine);
+	if (ended == LOOP_GOES_ON)
+		add_chunks(m, s, &mine);
 	fisher_sums_release(&mine);
 	return ended;
 }

@@ -195,6 +195,20 @@ void parallel_merge(const struct parallel *p, double *figures, int64_t count)
 	free(other);
 }
 
+void parallel_add_in_turn(const struct parallel *p, double *to, const double *mine, int64_t count)
+{
+	double *one = xcalloc((size_t)count, sizeof *one);
+
+	for (int r = 0; r < p->ranks; r++) {
+		for (int64_t i = 0; i < count; i++)
+			one[i] = r == p->rank ? mine[i] : 0;
+		parallel_merge(p, one, count);
+		for (int64_t i = 0; i < count; i++)
+			to[i] += one[i];
+	}
+	free(one);
+}
+
 int parallel_agree(const struct parallel *p, int mine)
 {
 	int other;

@@ -61,6 +61,10 @@ const float *shard_sum_total(struct shard_sum *s, const struct parallel *p);
  */
 void parallel_merge(const struct parallel *p, double *figures, int64_t count);
 
+/* to += every rank's `mine`, rank after rank: sums in the order in which ranks took their parts, so
+ * that parts dealt out in turn are added in their own order whatever the ranks are. */
+void parallel_add_in_turn(const struct parallel *p, double *to, const double *mine, int64_t count);
+
 /* The largest of all ranks' values: decisions, ordered by how much they ask for. */
 int parallel_agree(const struct parallel *p, int mine);
 
