@@ -1,50 +1,7 @@
 /* The Hessian of a model's loss, through exact products with vectors. */
 #include "core/fisher/hessian.h"
-#include "core/base/random.h"
 #include "core/base/text.h"
 #include <stdlib.h>
-
-bool hessian_has(const struct model *m, int parameter)
-{
-	const struct parameter *p = &m->parameters.item[parameter];
-
-	return p->trainable && p->role != PARAMETER_STEP;
-}
-
-typedef double draw_fn(const struct random_stream *r, uint64_t element);
-
-static double draw_sign(const struct random_stream *r, uint64_t element)
-{
-	return random_bits(r, element) & 1 ? 1 : -1;
-}
-
-static void direction_draw(struct direction *d, const struct model *m, int64_t seed, uint64_t index,
-                           draw_fn *draw)
-{
-	const struct parameter_set *s = &m->parameters;
-
-	*d = (struct direction){xcalloc((size_t)s->count, sizeof *d->part), s->count};
-	for (int i = 0; i < s->count; i++) {
-		const struct parameter *p = &s->item[i];
-		struct random_stream r =
-		        random_stream(seed, "hessian", random_name(p->name), index);
-		if (!hessian_has(m, i))
-			continue;
-		d->part[i] = tensor_new(F32, p->value->shape);
-		for (int64_t k = 0; k < shape_count(p->value->shape); k++)
-			((float *)tensor_write(d->part[i]))[k] = (float)draw(&r, (uint64_t)k);
-	}
-}
-
-void direction_rademacher(struct direction *d, const struct model *m, int64_t seed, uint64_t index)
-{
-	direction_draw(d, m, seed, index, draw_sign);
-}
-
-void direction_normal(struct direction *d, const struct model *m, int64_t seed, uint64_t index)
-{
-	direction_draw(d, m, seed, index, random_normal);
-}
 
 /* v as a leaf of the model's type. */
 static struct tensor *leaf_of(struct tape *t, struct tensor *v, enum dtype type)

@@ -2,16 +2,8 @@
  * differentiated once more. */
 #ifndef FISHER_HESSIAN_H
 #define FISHER_HESSIAN_H
-#include "core/fisher/landscape.h"
-
-/* Whether a parameter is a variable of the Hessian: trainable, and no learned step. */
-bool hessian_has(const struct model *m, int parameter);
-
-/* A direction of +1 and -1 (Rademacher), each of (seed, "hessian", parameter, index). */
-void direction_rademacher(struct direction *d, const struct model *m, int64_t seed, uint64_t index);
-
-/* A direction of normal numbers of the same kind, where power iteration starts. */
-void direction_normal(struct direction *d, const struct model *m, int64_t seed, uint64_t index);
+#include "core/eval/critical.h"
+#include "core/fisher/direction.h"
 
 /* out[p] (elements of parameter p; null: skipped) += H v, with H of the sum over the images of
  * cross-entropy (c null) or of that among critical categories, in inference mode, with respect to

@@ -11,7 +11,7 @@ static bool wanted(const struct forward *f, struct tensor **of, int i)
 {
 	const struct parameter *p = &f->parameters->item[i];
 
-	return p->trainable && (of == f->raw || p->role != PARAMETER_STEP);
+	return of == f->raw ? p->trainable : parameter_varies(p);
 }
 
 /* The wanted tensors of a forward pass, in the order of its parameters. */

@@ -222,7 +222,7 @@ static void batch_collect(struct batch *b, double *total)
 		for (int64_t i = 0; i < b->images * FISHER_KINDS; i++) {
 			double v = b->product[p * b->images * FISHER_KINDS + i];
 			int64_t at = p * FISHER_KINDS + i % FISHER_KINDS;
-			if (!b->model->parameters.item[p].trainable)
+			if (!parameter_varies(&b->model->parameters.item[p]))
 				continue;
 			s->sum[at] += v;
 			s->square[at] += v * v;

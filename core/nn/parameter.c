@@ -101,3 +101,8 @@ bool parameter_quantizable(const struct parameter *p)
 {
 	return p->role == PARAMETER_CONV || p->role == PARAMETER_LINEAR;
 }
+
+bool parameter_varies(const struct parameter *p)
+{
+	return p->trainable && p->role != PARAMETER_STEP;
+}

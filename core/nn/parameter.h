@@ -48,4 +48,8 @@ void parameter_start(struct parameter_set *s, int64_t seed);
 
 /* Whether a quantizer may touch it: the weight of a convolution or linear layer. */
 bool parameter_quantizable(const struct parameter *p);
+
+/* Whether it is a variable of Fisher information and Hessian, which are with respect to Q(W):
+ * trainable, and no learned step. */
+bool parameter_varies(const struct parameter *p);
 #endif

@@ -25,7 +25,7 @@ static struct vector vector_new(const struct model *m)
 
 	for (int i = 0; i < v.count; i++) {
 		v.elements[i] = shape_count(m->parameters.item[i].value->shape);
-		if (hessian_has(m, i))
+		if (parameter_varies(&m->parameters.item[i]))
 			v.part[i] = xcalloc((size_t)v.elements[i], sizeof **v.part);
 	}
 	return v;
