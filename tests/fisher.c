@@ -1,6 +1,7 @@
 /* Laws of the Fisher trace and its regularizer. */
 #include "core/base/random.h"
 #include "core/fisher/regularizer.h"
+#include "core/fisher/trace.h"
 #include "core/models/cost.h"
 #include "core/models/quantized.h"
 #include <math.h>

@@ -108,9 +108,9 @@ void direction_scale(struct direction *d, const struct model *m)
 	for (int i = 0; i < d->count; i++) {
 		struct tensor *w = m->parameters.item[i].value;
 		if (parameter_quantizable(&m->parameters.item[i]))
-			weights += pow(length(w, 0, shape_count(w->shape)), 2);
+			weights += tensor_square_sum(w);
 		if (d->part[i])
-			own += pow(length(d->part[i], 0, shape_count(w->shape)), 2);
+			own += tensor_square_sum(d->part[i]);
 	}
 	for (int i = 0; i < d->count && own > 0; i++)
 		if (d->part[i])

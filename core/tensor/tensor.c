@@ -246,6 +246,15 @@ void tensor_set(struct tensor *t, int64_t index, double value)
 		((float *)tensor_write(t))[index] = (float)value;
 }
 
+double tensor_square_sum(struct tensor *t)
+{
+	double sum = 0;
+
+	for (int64_t i = 0, n = shape_count(t->shape); i < n; i++)
+		sum += tensor_at(t, i) * tensor_at(t, i);
+	return sum;
+}
+
 void tensor_to_f64(struct tensor *t, double *out)
 {
 	const void *data = tensor_plain(t);

@@ -83,6 +83,7 @@ void *tensor_write(struct tensor *t);
 double tensor_at(struct tensor *t, int64_t index);
 void tensor_set(struct tensor *t, int64_t index, double value); /* F64 and F32, outside tapes */
 void tensor_to_f64(struct tensor *t, double *out);
+double tensor_square_sum(struct tensor *t); /* of all elements, in their order */
 
 /* The values of an F32 (N, C, H, W) in blocks of `block` channels.  May reorder. */
 const float *tensor_blocked(struct tensor *t, int block);

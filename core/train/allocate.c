@@ -49,7 +49,7 @@ static void set_factors(struct choice *c, bool critical)
 static int measure_information(struct choice *c, bool critical, struct error *e)
 {
 	bool sum = !strcmp(c->t->spec->allocate_form, "sum");
-	int ended = measure_fisher(c->t, sum, &c->sums, e);
+	int ended = measure_fisher(c->t, NULL, sum, &c->sums, e);
 
 	if (ended != LOOP_GOES_ON)
 		return ended;
@@ -80,7 +80,7 @@ static int measure_hessian(struct choice *c, struct error *e)
 	c->hessian = xcalloc(count, sizeof *c->hessian);
 	c->error = xcalloc(count, sizeof *c->error);
 	int64_t vectors = c->t->spec->fisher_hessian_vectors;
-	return curvature_traces(c->t, vectors ? vectors : VECTORS, c->hessian, c->error, e);
+	return curvature_traces(c->t, NULL, vectors ? vectors : VECTORS, c->hessian, c->error, e);
 }
 
 /* Omega of a layer whose weights move by d[0 …]. */
@@ -290,9 +290,7 @@ enum outcome allocate_run(struct trainer *t, struct error *e)
 	if (layer_costs_init(&c.costs, t->model, &t->quantization, bits, count,
 	                     t->spec->allocate_ties, e))
 		return OUTCOME_ERROR;
-	t->quantized = false; /* what is measured is the model as it is */
 	ended = scheme_of(t)->measure(&c, e);
-	t->quantized = true;
 	if (ended == LOOP_GOES_ON && choose(&c, e))
 		ended = OUTCOME_ERROR;
 	fisher_sums_release(&c.sums);

@@ -53,8 +53,8 @@ static int64_t image_count(const struct trainer *t)
 	return t->seen->count < most ? t->seen->count : most;
 }
 
-static void add_batch(struct trainer *t, int64_t batch, const struct direction *v,
-                      struct vector *out)
+static void add_batch(struct trainer *t, const struct quantization *q, int64_t batch,
+                      const struct direction *v, struct vector *out)
 {
 	int64_t first = batch * BATCH, left = image_count(t) - first,
 	        n = left < BATCH ? left : BATCH;
@@ -63,8 +63,7 @@ static void add_batch(struct trainer *t, int64_t batch, const struct direction *
 	if (n <= 0)
 		return;
 	trainer_read(t, t->seen, first, n, &images, &labels);
-	hessian_product(t->model, trainer_quantization(t), NULL, &backend_onednn, images, labels, v,
-	                out->part);
+	hessian_product(t->model, q, NULL, &backend_onednn, images, labels, v, out->part);
 	tensor_free(images);
 	tensor_free(labels);
 }
@@ -81,8 +80,8 @@ static void add_round(struct trainer *t, struct vector *sum, struct vector *mine
 }
 
 /* out = H v, of the mean over all images. */
-static int product(struct trainer *t, const struct direction *v, struct vector *out,
-                   struct error *e)
+static int product(struct trainer *t, const struct quantization *q, const struct direction *v,
+                   struct vector *out, struct error *e)
 {
 	int64_t count = image_count(t), batches = (count + BATCH - 1) / BATCH;
 	struct vector mine = vector_new(t->model);
@@ -93,7 +92,7 @@ static int product(struct trainer *t, const struct direction *v, struct vector *
 		ended = loop_obey(t, trainer_order(t), e);
 		if (ended != LOOP_GOES_ON)
 			break;
-		add_batch(t, b + t->parallel.rank, v, &mine);
+		add_batch(t, q, b + t->parallel.rank, v, &mine);
 		add_round(t, out, &mine);
 		trainer_tell(t, "hessian");
 	}
@@ -113,8 +112,8 @@ static double part_dot(const struct direction *v, const struct vector *h, int i)
 	return sum;
 }
 
-int curvature_traces(struct trainer *t, int64_t vectors, double *trace, double *error,
-                     struct error *e)
+int curvature_traces(struct trainer *t, const struct quantization *q, int64_t vectors,
+                     double *trace, double *error, struct error *e)
 {
 	int64_t count = t->model->parameters.count;
 	double *square = xcalloc((size_t)count, sizeof *square), n = (double)vectors;
@@ -127,7 +126,7 @@ int curvature_traces(struct trainer *t, int64_t vectors, double *trace, double *
 		struct direction v;
 		direction_rademacher(&v, t->model, t->spec->fisher_seed, (uint64_t)k);
 		t->evaluated = k;
-		ended = product(t, &v, &h, e);
+		ended = product(t, q, &v, &h, e);
 		for (int i = 0; i < count; i++) {
 			double sample = part_dot(&v, &h, i);
 			trace[i] += sample / n;
@@ -185,8 +184,8 @@ static void vector_from(struct vector *h, const struct direction *v)
 }
 
 /* vector[at], orthogonal to those before it. */
-static int iterate(struct trainer *t, int at, double *value, struct direction *vector,
-                   struct vector *h, struct error *e)
+static int iterate(struct trainer *t, const struct quantization *q, int at, double *value,
+                   struct direction *vector, struct vector *h, struct error *e)
 {
 	double before = INFINITY;
 	int ended = LOOP_GOES_ON;
@@ -196,7 +195,7 @@ static int iterate(struct trainer *t, int at, double *value, struct direction *v
 	set_unit(&vector[at], h);
 	for (int i = 0; i < ITERATIONS && ended == LOOP_GOES_ON; i++) {
 		t->evaluated = i;
-		ended = product(t, &vector[at], h, e);
+		ended = product(t, q, &vector[at], h, e);
 		value[at] = dot(&vector[at], h);
 		for (int k = 0; k < at; k++)
 			remove_along(h, &vector[k], dot(&vector[k], h));
@@ -208,15 +207,15 @@ static int iterate(struct trainer *t, int at, double *value, struct direction *v
 	return ended;
 }
 
-int curvature_top(struct trainer *t, int count, double *value, struct direction *vector,
-                  struct error *e)
+int curvature_top(struct trainer *t, const struct quantization *q, int count, double *value,
+                  struct direction *vector, struct error *e)
 {
 	struct vector h = vector_new(t->model);
 	int ended = LOOP_GOES_ON, made = 0;
 
 	t->evaluate_count = ITERATIONS;
 	while (made < count && ended == LOOP_GOES_ON) {
-		ended = iterate(t, made, value, vector, &h, e);
+		ended = iterate(t, q, made, value, vector, &h, e);
 		made++;
 	}
 	for (int i = 0; i < made && ended != LOOP_GOES_ON; i++)
@@ -231,7 +230,8 @@ static int report_traces(struct trainer *t, struct error *e)
 	const struct parameter_set *p = &t->model->parameters;
 	double *trace = xcalloc((size_t)p->count, sizeof *trace), sum = 0;
 	double *error = xcalloc((size_t)p->count, sizeof *error);
-	int ended = curvature_traces(t, t->spec->fisher_hessian_vectors, trace, error, e);
+	int ended = curvature_traces(t, trainer_quantization(t), t->spec->fisher_hessian_vectors,
+	                             trace, error, e);
 
 	for (int i = 0; i < p->count && ended == LOOP_GOES_ON; i++) {
 		sum += trace[i];
@@ -252,7 +252,7 @@ static int report_eigenvalues(struct trainer *t, struct error *e)
 	int count = (int)t->spec->fisher_eigenvalues;
 	struct direction *vector = xcalloc((size_t)count, sizeof *vector);
 	double *value = xcalloc((size_t)count, sizeof *value);
-	int ended = curvature_top(t, count, value, vector, e);
+	int ended = curvature_top(t, trainer_quantization(t), count, value, vector, e);
 
 	for (int i = 0; i < count && ended == LOOP_GOES_ON; i++) {
 		char name[METRIC_NAME_BYTES];

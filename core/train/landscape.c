@@ -127,7 +127,7 @@ static int map_hessian(struct trainer *t, struct error *e)
 	int count = t->spec->landscape_plane_points ? DIRECTIONS : 1;
 	struct direction d[DIRECTIONS] = {0};
 	double value[DIRECTIONS];
-	int ended = curvature_top(t, count, value, d, e);
+	int ended = curvature_top(t, trainer_quantization(t), count, value, d, e);
 
 	if (ended != LOOP_GOES_ON)
 		return ended;

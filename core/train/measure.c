@@ -16,6 +16,7 @@ enum { CHUNKS = 8, BATCH = 32 };
 
 struct measurement {
 	struct trainer *t;
+	const struct quantization *q; /* null: full precision */
 	bool diagonal;
 	int64_t images;
 	double *total; /* (images, 3) what each adds */
@@ -40,7 +41,7 @@ static void add_batch(const struct measurement *m, int64_t chunk, int64_t index,
 	if (chunk >= CHUNKS || n <= 0)
 		return;
 	trainer_read(t, t->seen, first, n, &images, &labels);
-	fisher_sums_add(s, t->model, trainer_quantization(t), &t->critical, images, labels, &from,
+	fisher_sums_add(s, t->model, m->q, &t->critical, images, labels, &from,
 	                m->total + first * FISHER_KINDS);
 	tensor_free(images);
 	tensor_free(labels);
@@ -143,9 +144,10 @@ void measure_report(struct trainer *t, const struct fisher_sums *s)
 	result_figure(&t->result, "fisher_images", (double)s->images);
 }
 
-int measure_fisher(struct trainer *t, bool diagonal, struct fisher_sums *s, struct error *e)
+int measure_fisher(struct trainer *t, const struct quantization *q, bool diagonal,
+                   struct fisher_sums *s, struct error *e)
 {
-	struct measurement m = {.t = t, .diagonal = diagonal, .images = t->seen->count};
+	struct measurement m = {.t = t, .q = q, .diagonal = diagonal, .images = t->seen->count};
 	int64_t ranks = t->parallel.ranks;
 	int ended = LOOP_GOES_ON;
 
@@ -197,7 +199,8 @@ static int write_diagonal(struct trainer *t, const struct fisher_sums *s, struct
 enum outcome measure_run(struct trainer *t, struct error *e)
 {
 	struct fisher_sums s;
-	int ended = measure_fisher(t, t->spec->fisher_diagonal, &s, e), status = 0;
+	int ended = measure_fisher(t, trainer_quantization(t), t->spec->fisher_diagonal, &s, e),
+	    status = 0;
 
 	if (ended != LOOP_GOES_ON)
 		return (enum outcome)ended;

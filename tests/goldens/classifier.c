@@ -1,6 +1,7 @@
 /* Golden classifier cases: forward, gradients, quantization, Fisher traces, and the regularizer. */
 #include "core/base/text.h"
 #include "core/fisher/regularizer.h"
+#include "core/fisher/trace.h"
 #include "core/models/cost.h"
 #include "tests/goldens/classifier_model.h"
 #include <math.h>
