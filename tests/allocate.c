@@ -156,6 +156,22 @@ static void a_budget_below_the_least_is_an_error_that_names_it(void **state)
 	assert_non_null(strstr(trial_log(), "a budget"));
 }
 
+/* With learned steps and quantized inputs too, which both depend on the bits. */
+static void an_allocated_model_is_the_one_that_has_the_bits(void **state)
+{
+#define QUANT "\"scale\": \"lsq\", \"activation_bits\": 8, \"granularity\": \"channel\""
+	trial_write("chosen.json",
+	            TRIAL("allocate", "\"quant\": {" QUANT "}, \"train\": {\"seed\": 3}, "
+	                              "\"allocate\": {\"scheme\": \"uniform\", "
+	                              "\"average_bits\": 4}}"));
+	trial_write("given.json", TRIAL("train", "\"quant\": {\"weight_bits\": 4, " QUANT "}, "
+	                                         "\"train\": {\"epochs\": 0, \"seed\": 3}}"));
+#undef QUANT
+	assert_runs(&(struct trial_run){.trial = "chosen.json", .folder = "chosen"});
+	assert_runs(&(struct trial_run){.trial = "given.json", .folder = "given"});
+	assert_same_file("chosen", "given", "quantized.safetensors");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -163,6 +179,7 @@ int main(void)
 	        cmocka_unit_test(more_bits_harm_less),
 	        cmocka_unit_test(an_allocation_does_not_depend_on_ranks),
 	        cmocka_unit_test(training_takes_up_the_bits),
+	        cmocka_unit_test(an_allocated_model_is_the_one_that_has_the_bits),
 	        cmocka_unit_test(weights_without_bits_are_refused),
 	        cmocka_unit_test(a_budget_below_the_least_is_an_error_that_names_it),
 	};

@@ -297,5 +297,7 @@ enum outcome allocate_run(struct trainer *t, struct error *e)
 	free(c.hessian);
 	free(c.error);
 	layer_costs_release(&c.costs);
+	if (ended == LOOP_GOES_ON && trainer_settle(t, e))
+		ended = OUTCOME_REFUSE;
 	return ended == LOOP_GOES_ON ? train_run(t, e) : (enum outcome)ended;
 }

@@ -113,11 +113,16 @@ static int read_channels(const cJSON *list, const char *path, float out[DATASET_
 	return 0;
 }
 
+static bool chooses_bits(const struct trial_spec *s)
+{
+	return strcmp(s->action, "allocate") == 0;
+}
+
 /* Training images that the trial looks at besides training on them: enough for all it measures. */
 static int64_t measured_images(const struct trial_spec *s)
 {
 	bool maps = !strcmp(s->action, "landscape");
-	bool measures = !strcmp(s->action, "fisher") || !strcmp(s->action, "allocate");
+	bool measures = !strcmp(s->action, "fisher") || chooses_bits(s);
 	const int64_t wanted[] = {s->eval_train_images, maps ? s->landscape_images : 0,
 	                          measures ? s->fisher_images : 0,
 	                          maps || measures ? s->fisher_hessian_images : 0};
@@ -190,7 +195,7 @@ static int make_model(struct trainer *t, struct error *e)
 	t->model = model_new(&c, F32);
 	parameter_start(&t->model->parameters, s->train_seed);
 	bool by_percentile = strcmp(s->quant_activation_range, "percentile") == 0;
-	bool later = !strcmp(s->quant_bits, "input") || !strcmp(s->action, "allocate");
+	bool later = !strcmp(s->quant_bits, "input") || chooses_bits(s);
 	struct quantization_settings q = {
 	        .kind = s->quant_scale,
 	        .weight_bits = later ? QUANT_BITS_MAX : (int)s->quant_weight_bits,
@@ -265,6 +270,16 @@ static int make_optimizer(struct trainer *t, struct error *e)
 	return optimizer_init(&t->optimizer, &settings, &t->model->parameters, e);
 }
 
+int trainer_settle(struct trainer *t, struct error *e)
+{
+	if (t->quantized)
+		quantized_start(&t->quantization, t->model);
+	if (t->files.resume && !chooses_bits(t->spec))
+		return 0; /* the checkpoint had the rest */
+	average_start(&t->average, t->model);
+	return t->quantized ? calibrate(t, e) : 0;
+}
+
 static enum outcome prepare(struct trainer *t, struct error *e)
 {
 	const struct trial_spec *s = t->spec;
@@ -288,12 +303,7 @@ static enum outcome prepare(struct trainer *t, struct error *e)
 		model_fold(t->model);
 	if (loaded != OUTCOME_DONE)
 		return loaded;
-	if (t->quantized)
-		quantized_start(&t->quantization, t->model);
-	if (t->files.resume)
-		return OUTCOME_DONE;
-	average_start(&t->average, t->model);
-	return t->quantized && calibrate(t, e) ? OUTCOME_REFUSE : OUTCOME_DONE;
+	return chooses_bits(s) || !trainer_settle(t, e) ? OUTCOME_DONE : OUTCOME_REFUSE;
 }
 
 /* Reading data for the first time can take minutes: say that something is under way. */

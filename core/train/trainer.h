@@ -123,6 +123,11 @@ enum outcome trainer_init(struct trainer *t, const cJSON *trial, const struct tr
                           const struct parallel *p, struct error *e);
 void trainer_release(struct trainer *t);
 
+/* What depends on the bits, once they are known: learned steps start, inputs' ranges are
+ * calibrated, the moving average begins.  trainer_init does so unless the action chooses the bits.
+ */
+int trainer_settle(struct trainer *t, struct error *e);
+
 /* A part of the trial's data set, at most `limit` images (0: all).  All ranks together: rank 0
  * opens first and builds the cache where there is none.  Free with dataset_free. */
 int trainer_open(struct trainer *t, enum split split, int64_t limit, struct dataset **out,
