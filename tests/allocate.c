@@ -11,37 +11,17 @@
 	TRIAL("allocate", "\"train\": {\"epochs\": 0, \"shards\": 2, \"seed\": 3}, " \
 	                  "\"allocate\": {\"scheme\": \"" scheme "\", " more "}}")
 
-static const cJSON *part(const cJSON *outcome, const char *name)
-{
-	return cJSON_GetObjectItem(cJSON_GetObjectItem(outcome, "body"), name);
-}
-
-static double figure(const cJSON *outcome, const char *name)
-{
-	const cJSON *value = cJSON_GetObjectItem(part(outcome, "result"), name);
-
-	if (!cJSON_IsNumber(value))
-		fail_msg("no figure %s", name);
-	return value->valuedouble;
-}
-
 /* Sum over layers of a metric. */
 static double layer_sum(const cJSON *outcome, const char *metric)
 {
 	const cJSON *item;
 	double sum = 0;
 
-	cJSON_ArrayForEach (item, part(outcome, "layers")) {
+	cJSON_ArrayForEach (item, outcome_part(outcome, "layers")) {
 		if (!strcmp(json_text(item, "metric", ""), metric))
 			sum += cJSON_GetObjectItem(item, "value")->valuedouble;
 	}
 	return sum;
-}
-
-static void assert_runs(const struct trial_run *r)
-{
-	if (trial_wait(r))
-		fail_msg("the trial said:\n%s", trial_log());
 }
 
 static void run_scheme(const char *scheme, const char *json)
@@ -63,12 +43,12 @@ static void every_scheme_keeps_the_budget(void **state)
 	run_scheme("hessian", ALLOCATE("hessian", "\"average_bits\": 4.5, \"ties\": true"));
 	for (int i = 0; i < 4; i++) {
 		cJSON *outcome = outcome_read(schemes[i]);
-		double used = figure(outcome, "model_bytes"),
-		       most = figure(outcome, "budget_bytes");
+		double used = outcome_figure(outcome, "model_bytes"),
+		       most = outcome_figure(outcome, "budget_bytes");
 		if (used > most || (i && used < 0.95 * most))
 			fail_msg("%s uses %g of %g bytes", schemes[i], used, most);
-		assert_true(i == 0 ? figure(outcome, "average_bits") == 4
-		                   : figure(outcome, "average_bits") > 4);
+		assert_true(i == 0 ? outcome_figure(outcome, "average_bits") == 4
+		                   : outcome_figure(outcome, "average_bits") > 4);
 		assert_true((layer_sum(outcome, "sensitivity_4") > 0) == (i > 0));
 		cJSON_Delete(outcome);
 	}
@@ -86,7 +66,7 @@ static void more_bits_harm_less(void **state)
 		before = harm;
 		free(name);
 	}
-	assert_true(figure(outcome, "omega") < layer_sum(outcome, "sensitivity_4"));
+	assert_true(outcome_figure(outcome, "omega") < layer_sum(outcome, "sensitivity_4"));
 	cJSON_Delete(outcome);
 }
 
@@ -113,7 +93,8 @@ static void training_takes_up_the_bits(void **state)
 	assert_runs(&(struct trial_run){.trial = "qat.json", .folder = "qat"});
 	cJSON *allocated = outcome_read("fisher"), *trained = outcome_read("qat");
 	assert_true(layer_sum(allocated, "bits") == layer_sum(trained, "bits"));
-	assert_true(figure(allocated, "model_bytes") == figure(trained, "model_bytes"));
+	assert_true(outcome_figure(allocated, "model_bytes") ==
+	            outcome_figure(trained, "model_bytes"));
 	cJSON_Delete(allocated);
 	cJSON_Delete(trained);
 	assert_runs(&(struct trial_run){.ranks = 2, .trial = "qat.json", .folder = "qat2"});

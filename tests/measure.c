@@ -9,16 +9,11 @@
 	"\"critical\": {\"categories\": [1, 4]}, \"eval\": {\"batch\": 16}, " more       \
 	"\"train\": {\"epochs\": 0, \"shards\": 2, \"seed\": 3}}"
 
-static const cJSON *part(const cJSON *outcome, const char *name)
-{
-	return cJSON_GetObjectItem(cJSON_GetObjectItem(outcome, "body"), name);
-}
-
 static double layer_value(const cJSON *outcome, const char *layer, const char *metric)
 {
 	const cJSON *item;
 
-	cJSON_ArrayForEach (item, part(outcome, "layers")) {
+	cJSON_ArrayForEach (item, outcome_part(outcome, "layers")) {
 		if (!strcmp(json_text(item, "layer", ""), layer) &&
 		    !strcmp(json_text(item, "metric", ""), metric))
 			return cJSON_GetObjectItem(item, "value")->valuedouble;
@@ -27,28 +22,13 @@ static double layer_value(const cJSON *outcome, const char *layer, const char *m
 	return 0;
 }
 
-static double figure(const cJSON *outcome, const char *name)
-{
-	const cJSON *value = cJSON_GetObjectItem(part(outcome, "result"), name);
-
-	if (!cJSON_IsNumber(value))
-		fail_msg("no figure %s", name);
-	return value->valuedouble;
-}
-
 static void assert_same_part(const char *folder, const char *other, const char *name)
 {
 	cJSON *a = outcome_read(folder), *b = outcome_read(other);
 
-	assert_true(cJSON_Compare(part(a, name), part(b, name), true));
+	assert_true(cJSON_Compare(outcome_part(a, name), outcome_part(b, name), true));
 	cJSON_Delete(a);
 	cJSON_Delete(b);
-}
-
-static void assert_runs(const struct trial_run *r)
-{
-	if (trial_wait(r))
-		fail_msg("the trial said:\n%s", trial_log());
 }
 
 static void fisher_does_not_depend_on_ranks(void **state)
@@ -101,11 +81,11 @@ static void drawn_labels_measure_something_else(void **state)
 static void rows_show_how_the_total_converges(void **state)
 {
 	cJSON *outcome = outcome_read("one");
-	const cJSON *row, *result = part(outcome, "result");
+	const cJSON *row, *result = outcome_part(outcome, "result");
 	double last = 0, error = 0;
 	int count = 0;
 
-	cJSON_ArrayForEach (row, part(outcome, "rows")) {
+	cJSON_ArrayForEach (row, outcome_part(outcome, "rows")) {
 		double value = cJSON_GetObjectItem(row, "value")->valuedouble;
 		if (!strcmp(json_text(row, "name", ""), "fisher_critical_error"))
 			error = value;
@@ -125,7 +105,7 @@ static double loss_at(const cJSON *outcome, const char *slice, double x, double 
 {
 	const cJSON *item;
 
-	cJSON_ArrayForEach (item, part(outcome, "landscape")) {
+	cJSON_ArrayForEach (item, outcome_part(outcome, "landscape")) {
 		if (!strcmp(json_text(item, "slice", ""), slice) &&
 		    !strcmp(json_text(item, "metric", ""), "loss") &&
 		    cJSON_GetObjectItem(item, "x")->valuedouble == x &&
@@ -147,14 +127,14 @@ static void a_landscape_does_not_depend_on_ranks_and_meets_itself(void **state)
 	assert_runs(&(struct trial_run){.ranks = 2, .trial = "land.json", .folder = "land2"});
 	assert_same_part("land", "land2", "landscape");
 	cJSON *outcome = outcome_read("land");
-	assert_int_equal(cJSON_GetArraySize(part(outcome, "landscape")), 2 * 2 * (5 + 9));
+	assert_int_equal(cJSON_GetArraySize(outcome_part(outcome, "landscape")), 2 * 2 * (5 + 9));
 	double middle = loss_at(outcome, "random", 0, 0);
 	assert_true(middle == loss_at(outcome, "random_plane", 0, 0));
 	assert_true(loss_at(outcome, "random", 0.5, 0) == loss_at(outcome, "random_plane", 0.5, 0));
 	assert_true(middle != loss_at(outcome, "random", -0.5, 0));
 	assert_true(middle == loss_at(outcome, "hessian", 0, 0));
-	double first = figure(outcome, "hessian_eigenvalue_1");
-	assert_true(fabs(figure(outcome, "hessian_eigenvalue_2")) <= 1.01 * fabs(first));
+	double first = outcome_figure(outcome, "hessian_eigenvalue_1");
+	assert_true(fabs(outcome_figure(outcome, "hessian_eigenvalue_2")) <= 1.01 * fabs(first));
 	cJSON_Delete(outcome);
 }
 

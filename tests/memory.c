@@ -10,11 +10,9 @@ static double peak_bytes(const char *extra, int epochs)
 	                extra, epochs);
 
 	trial_write("memory.json", json);
-	if (trial_wait(&(struct trial_run){.trial = "memory.json", .folder = "memory"}))
-		fail_msg("the trial said:\n%s", trial_log());
+	assert_runs(&(struct trial_run){.trial = "memory.json", .folder = "memory"});
 	cJSON *outcome = outcome_read("memory");
-	const cJSON *result = cJSON_GetObjectItem(cJSON_GetObjectItem(outcome, "body"), "result");
-	double bytes = cJSON_GetObjectItem(result, "peak_memory_bytes")->valuedouble;
+	double bytes = outcome_figure(outcome, "peak_memory_bytes");
 
 	cJSON_Delete(outcome);
 	free(json);

@@ -176,6 +176,27 @@ static inline cJSON *outcome_read(const char *folder)
 	return outcome;
 }
 
+/* A member of the outcome's message: "result", "layers", "rows" … */
+static inline const cJSON *outcome_part(const cJSON *outcome, const char *name)
+{
+	return cJSON_GetObjectItem(cJSON_GetObjectItem(outcome, "body"), name);
+}
+
+static inline double outcome_figure(const cJSON *outcome, const char *name)
+{
+	const cJSON *value = cJSON_GetObjectItem(outcome_part(outcome, "result"), name);
+
+	if (!cJSON_IsNumber(value))
+		fail_msg("no figure %s", name);
+	return value->valuedouble;
+}
+
+static inline void assert_runs(const struct trial_run *r)
+{
+	if (trial_wait(r))
+		fail_msg("the trial said:\n%s", trial_log());
+}
+
 /* The outcome's word, and its one line of text. */
 static inline void assert_outcome(const char *folder, const char *word, const char *part)
 {

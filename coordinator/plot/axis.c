@@ -21,6 +21,13 @@ double axis_part(const struct axis *a, double value)
 	              : (value - a->low) / (a->high - a->low);
 }
 
+int axis_ascending(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
 double axis_px(const struct axis *a, double value)
 {
 	return a->low_px + axis_part(a, value) * (a->high_px - a->low_px);

@@ -15,6 +15,9 @@ enum { AXIS_TICKS = 32 };
  * `ratio` times the least (0: never).  A single value gets room around it. */
 struct axis axis_over(double least, double greatest, double ratio);
 
+/* Orders doubles for qsort and bsearch: the values that an axis goes over. */
+int axis_ascending(const void *a, const void *b);
+
 /* Where a value lies, in pixels. */
 double axis_px(const struct axis *a, double value);
 

@@ -48,19 +48,13 @@ static const struct slice_name *name_of(const char *slice)
 
 /* ---- points to grid ---- */
 
-static int ascending(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return x < y ? -1 : x > y;
-}
-
 /* The different values in order; *count of them. */
 static double *distinct(const double *v, int points, int *count)
 {
 	double *sorted = xmalloc((size_t)(points + 1) * sizeof *sorted);
 
 	memcpy(sorted, v, (size_t)points * sizeof *v);
-	qsort(sorted, (size_t)points, sizeof *sorted, ascending);
+	qsort(sorted, (size_t)points, sizeof *sorted, axis_ascending);
 	*count = 0;
 	for (int i = 0; i < points; i++)
 		if (!i || sorted[i] != sorted[i - 1])
@@ -70,7 +64,7 @@ static double *distinct(const double *v, int points, int *count)
 
 static int index_of(const double *sorted, int count, double v)
 {
-	const double *found = bsearch(&v, sorted, (size_t)count, sizeof v, ascending);
+	const double *found = bsearch(&v, sorted, (size_t)count, sizeof v, axis_ascending);
 
 	return (int)(found - sorted);
 }

@@ -39,13 +39,6 @@ struct labels {
 	int count;
 };
 
-static int ascending(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 /* Steep corners would leave no colours for the valley: the scale may end below them. */
 static double top_of(const double *sorted, int count)
 {
@@ -68,7 +61,7 @@ static struct scale scale_over(const struct landscape *list, int count)
 			if (isfinite(g->value[k]))
 				sorted[n++] = g->value[k];
 	}
-	qsort(sorted, (size_t)n, sizeof *sorted, ascending);
+	qsort(sorted, (size_t)n, sizeof *sorted, axis_ascending);
 	if (n) {
 		top = top_of(sorted, n);
 		s.more = top < sorted[n - 1];

@@ -15,11 +15,19 @@
 
 enum { BLOCK_BYTES = 1 << 18, FIRST_READ_BYTES = 1 << 16 };
 
+enum { LISTED_BYTES = 300 };
+
 const char *bundle_base_name(const char *name)
 {
 	const char *slash = strrchr(name, '/');
 
 	return slash ? slash + 1 : name;
+}
+
+void bundle_list(const struct bundle_file *file, struct text *found)
+{
+	if (found->length < LISTED_BYTES)
+		text_add(found, "%s%s", found->length ? ", " : "", file->name);
 }
 
 static int by_name(const FTSENT **a, const FTSENT **b)

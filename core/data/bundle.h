@@ -3,6 +3,7 @@
 #define DATA_BUNDLE_H
 #include "core/base/error.h"
 #include "core/base/hash.h"
+#include "core/base/text.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,4 +29,7 @@ void *bundle_read(struct bundle_file *file, size_t limit_bytes, size_t *bytes, s
 int bundle_stamp(const char *source, char hex[SHA256_HEX], struct error *e);
 
 const char *bundle_base_name(const char *name); /* what follows the last '/' */
+
+/* Adds a name to a list of what was found, for a message about what was not; the first few. */
+void bundle_list(const struct bundle_file *file, struct text *found);
 #endif

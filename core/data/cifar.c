@@ -85,8 +85,7 @@ static int visit(void *context, struct bundle_file *file, struct error *e)
 	struct collection *c = context;
 	const char *base = bundle_base_name(file->name);
 
-	if (c->found.length < 300)
-		text_add(&c->found, "%s%s", c->found.length ? ", " : "", file->name);
+	bundle_list(file, &c->found);
 	if (strcmp(base, c->layout->names_file) == 0)
 		return take_names(c, file, e);
 	return fnmatch(c->pattern, base, 0) == 0 ? take_part(c, file, e) : 0;

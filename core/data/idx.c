@@ -114,8 +114,7 @@ static int visit(void *context, struct bundle_file *file, struct error *e)
 	struct collection *c = context;
 	const char *base = bundle_base_name(file->name);
 
-	if (c->found.length < 300)
-		text_add(&c->found, "%s%s", c->found.length ? ", " : "", file->name);
+	bundle_list(file, &c->found);
 	for (int s = 0; s < SPLIT_COUNT; s++)
 		for (int k = 0; k < KINDS; k++)
 			if ((k == LABELS || s == (int)c->split) &&

@@ -65,4 +65,12 @@ typedef int32_t vec_mask __attribute__((vector_size(EIGHT * sizeof(float)), may_
 		else                                                   \
 			f(s, p, block, from, __VA_ARGS__ MASK_SHIFT);  \
 	}
+/* What a piece of s reads for a gradient, from lane `from` of its block on: x, y where that is the
+ * mask, and what x is normalised by. */
+#define READ_NORMALISED(from)                                               \
+	const float *x = s->x + p.at + (from);                              \
+	const float *y = mask == MASK_OUTPUT ? s->y + p.at + (from) : NULL; \
+	const vec mean = VEC(s->f.lane[FRAME_MEAN] + p.lane + (from));      \
+	const vec slope = VEC(s->f.lane[FRAME_SLOPE] + p.lane + (from));    \
+	const vec shift = VEC(s->f.lane[FRAME_SHIFT] + p.lane + (from))
 #endif

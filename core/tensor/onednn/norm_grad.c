@@ -20,14 +20,6 @@ struct backward {
 	double eps;
 };
 
-/* What a piece reads, from lane `from` of its block on. */
-#define READ(from)                                                          \
-	const float *x = s->x + p.at + (from);                              \
-	const float *y = mask == MASK_OUTPUT ? s->y + p.at + (from) : NULL; \
-	const vec mean = VEC(s->f.lane[FRAME_MEAN] + p.lane + (from));      \
-	const vec slope = VEC(s->f.lane[FRAME_SLOPE] + p.lane + (from));    \
-	const vec shift = VEC(s->f.lane[FRAME_SHIFT] + p.lane + (from))
-
 /* sum g and sum g (x - mean), of g that passes; which is kept where there is a dr */
 INLINE void sums(const struct backward *s, struct piece p, int block, int from, bool kept,
                  enum mask mask)
@@ -35,7 +27,7 @@ INLINE void sums(const struct backward *s, struct piece p, int block, int from, 
 	const float *g = s->g + p.at + from;
 	float *dr = kept ? s->dr + p.at + from : NULL;
 	vec sum = {0}, dot = {0};
-	READ(from);
+	READ_NORMALISED(from);
 
 	for (int64_t i = 0; i < p.pixels * block; i += block) {
 		vec z = VEC(x + i) - mean, v = PASSING(VEC(g + i));
@@ -86,7 +78,7 @@ INLINE void writes(const struct backward *s, struct piece p, int block, int from
 {
 	const float *g = (s->dr ? s->dr : s->g) + p.at + from;
 	float *dx = s->dx + p.at + from;
-	READ(from);
+	READ_NORMALISED(from);
 	const vec of_g = VEC(s->f.lane[OF_G] + p.lane + from);
 	const vec of_x = VEC(s->f.lane[OF_X] + p.lane + from);
 	const vec constant = VEC(s->f.lane[CONSTANT] + p.lane + from);

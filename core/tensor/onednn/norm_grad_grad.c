@@ -1,10 +1,12 @@
 /* The gradient of batch norm's gradient on the blocked form, in two passes over memory.
  *
  * In the letters of vjp_norm.c, with z = x - mean, G = g where y > 0, and sums over m values:
- *     dg     = gamma r a + (b r - gamma r^3 sum az / m) z + c - gamma r sum a / m  (+ e), where y >
- * 0, dgamma = q r,  q = sum aG - (sum a sum G + r^2 sum az sum Gz) / m, dx     = r h - r sum h / m
- * - (r^3 sum hz + gamma q r^3) z / m, with h = (b - gamma r^2 sum az / m) G - (gamma r^2 sum Gz /
- * m) a, whose sums follow from the others. */
+ *     dg     = gamma r a + (b r - gamma r^3 sum az / m) z + c - gamma r sum a / m  (+ e),
+ *              where y > 0,
+ *     dgamma = q r,  q = sum aG - (sum a sum G + r^2 sum az sum Gz) / m,
+ *     dx     = r h - r sum h / m - (r^3 sum hz + gamma q r^3) z / m,
+ * with h = (b - gamma r^2 sum az / m) G - (gamma r^2 sum Gz / m) a, whose sums follow from the
+ * others. */
 #include "core/tensor/onednn/norm_frame.h"
 #include <math.h>
 
@@ -21,13 +23,9 @@ struct second {
 };
 
 /* What a piece reads, from lane `from` of its block on. */
-#define READ(from)                                                          \
-	const float *a = s->a + p.at + (from), *g = s->g + p.at + (from);   \
-	const float *x = s->x + p.at + (from);                              \
-	const float *y = mask == MASK_OUTPUT ? s->y + p.at + (from) : NULL; \
-	const vec mean = VEC(s->f.lane[FRAME_MEAN] + p.lane + (from));      \
-	const vec slope = VEC(s->f.lane[FRAME_SLOPE] + p.lane + (from));    \
-	const vec shift = VEC(s->f.lane[FRAME_SHIFT] + p.lane + (from))
+#define READ(from)                                                        \
+	const float *a = s->a + p.at + (from), *g = s->g + p.at + (from); \
+	READ_NORMALISED(from)
 
 INLINE void sums(const struct second *s, struct piece p, int block, int from, enum mask mask)
 {
