@@ -64,8 +64,21 @@ static multiply_fn *const multiplies[ROWS_MOST + 1][2] = {
 };
 #undef ROW
 
+/* For other processors; sums run in the same order. */
+static void run_plain(const struct gemm *g)
+{
+	for (int64_t i = 0; i < g->rows; i++)
+		for (int64_t j = 0; j < g->columns; j++) {
+			const float *b = g->b + j / GEMM_PANEL * g->b_panel + j % GEMM_PANEL;
+			float *c = g->c + i * g->c_row + j, sum = g->add ? *c : 0;
+			for (int64_t k = 0; k < g->inner; k++)
+				sum += g->a[i * g->a_row + k * g->a_step] * b[k * g->b_step];
+			*c = sum;
+		}
+}
+
 /* Rows in groups as even as can be: a group of one or two rows would wait for its own sums. */
-void gemm_run(const struct gemm *g)
+AVX2 static void run_avx2(const struct gemm *g)
 {
 	int64_t groups = (g->rows + ROWS_MOST - 1) / ROWS_MOST;
 	bool a_dense = g->a_step != 1;
@@ -77,4 +90,9 @@ void gemm_run(const struct gemm *g)
 			                    g->c + first * g->c_row + p * GEMM_PANEL};
 			multiplies[end - first][a_dense](g, at);
 		}
+}
+
+void gemm_run(const struct gemm *g)
+{
+	(avx2_works() ? run_avx2 : run_plain)(g);
 }

@@ -1,4 +1,4 @@
-/* Small matrix products in cache, for AVX2 with FMA: the inside of Winograd convolution. */
+/* Small matrix products in cache, fast with AVX2 and FMA: the inside of Winograd convolution. */
 #ifndef ONEDNN_GEMM_H
 #define ONEDNN_GEMM_H
 #include <stdbool.h>

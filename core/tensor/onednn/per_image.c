@@ -1,7 +1,8 @@
-/* Products of the gradients of single images, for linear layers, biases and batch norms. */
+/* Products of the gradients of single images: which way for convolutions; linear layers, biases and
+ * batch norms. */
 #include "core/tensor/onednn/per_image.h"
 #include "core/base/text.h"
-#include "core/tensor/onednn/column.h"
+#include "core/tensor/onednn/per_image_conv.h"
 #include <stdlib.h>
 
 const int per_image_of[PER_IMAGE_PRODUCTS][2] = {{0, 0}, {1, 1}, {0, 1}};
@@ -31,6 +32,17 @@ static void add_vectors(const double *const gradient[PER_IMAGE_LOSSES], int64_t 
 		}
 		product[k] += sum;
 	}
+}
+
+/* ---- convolutions ---- */
+void per_image_conv(const struct per_image_use *use, int uses, struct shape weight,
+                    const struct per_image_sums *s)
+{
+	bool gram = !s->diagonal[PRODUCT_AA];
+
+	for (int u = 0; u < uses; u++)
+		gram = gram && per_image_by_gram(use[u].x->shape, use[u].g[0]->shape, weight);
+	(gram ? per_image_conv_gram : per_image_conv_gradient)(use, uses, weight, s);
 }
 
 /* ---- linear ---- */

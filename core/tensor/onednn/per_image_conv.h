@@ -1,0 +1,54 @@
+/* The two ways to products of the weight gradients of single images, for convolutions. */
+#ifndef ONEDNN_PER_IMAGE_CONV_H
+#define ONEDNN_PER_IMAGE_CONV_H
+#include "core/tensor/onednn/column.h"
+#include "core/tensor/onednn/per_image.h"
+
+/* Gram form: no diagonal. */
+void per_image_conv_gram(const struct per_image_use *use, int uses, struct shape weight,
+                         const struct per_image_sums *s);
+/* The gradient of each image, piece by piece. */
+void per_image_conv_gradient(const struct per_image_use *use, int uses, struct shape weight,
+                             const struct per_image_sums *s);
+
+/* a . b of n floats, whole LANES_MAX: each lane in float, lanes together in double. */
+INLINE double lanes_dot(const float *restrict a, const float *restrict b, int64_t n)
+{
+	float sum[LANES_MAX] = {0};
+	double total = 0;
+
+	for (int64_t i = 0; i < n; i += LANES_MAX)
+		for (int l = 0; l < LANES_MAX; l++)
+			sum[l] += a[i + l] * b[i + l];
+	for (int l = 0; l < LANES_MAX; l++)
+		total += (double)sum[l];
+	return total;
+}
+
+/* ---- how one image's gradient is made ---- */
+/* The convolution, and what its two sides of one image become: `x` and `g` floats, prepared. */
+struct gradient_plan {
+	int64_t in, out; /* channels of the weight */
+	int64_t window[2];
+	int stride, pad;
+	struct layout x, g; /* of what it read and of its adjoint */
+	int64_t x_floats, g_floats;
+	int64_t pieces, size; /* of the gradient; floats of a piece, whole LANES_MAX */
+	int64_t scratch;      /* floats that a thread needs to make one */
+	int64_t width;        /* of a prepared row, in the direct way */
+};
+
+struct gradient_way {
+	/* Whether it can, and is the faster one; fills in what follows `g` above. */
+	bool (*fits)(struct gradient_plan *p);
+	/* One image, blocked, to x_floats or g_floats; begins on 64 bytes. */
+	void (*prepare_x)(const struct gradient_plan *p, const float *image, float *to);
+	void (*prepare_g)(const struct gradient_plan *p, const float *image, float *to);
+	/* A piece of the gradient; added to what is there when so told. */
+	void (*make)(const struct gradient_plan *p, int64_t piece, const float *x, const float *g,
+	             bool add, float *scratch, float *to);
+	/* Which element of (O, C, R, S) place `at` of a piece is; -1: none. */
+	int64_t (*element)(const struct gradient_plan *p, int64_t piece, int64_t at);
+};
+extern const struct gradient_way gradient_direct, gradient_winograd;
+#endif
