@@ -21,7 +21,8 @@
 #include <string.h>
 #include <time.h>
 
-enum { DIRECTIONS = 3, ROUNDS_MOST = 99, CLASSES = 6, BLOCK = 8 };
+enum { DIRECTIONS = 3, ROUNDS_MOST = 99, CLASSES = 6 };
+static int block = 8; /* whose rows are written */
 static const double MARGIN = 1.05;
 
 /* The classes: a convolution of so many channels, in and out, or more, up to the next class. */
@@ -155,7 +156,7 @@ static bool row_read(const char *line, struct row *r)
 
 static bool row_fits(const struct row *r, int direction, const struct class *c)
 {
-	return (!r->block || r->block == BLOCK) && (!r->window || r->window == 3) &&
+	return (!r->block || r->block == block) && (!r->window || r->window == 3) &&
 	       (!r->stride || r->stride == 1) && c->channels >= r->channels &&
 	       (!strcmp(r->direction, "ANY") || !strcmp(r->direction, direction_name[direction]));
 }
@@ -189,7 +190,7 @@ static void write_direction(FILE *out, const char *table, int d, const char *nam
 	for (int c = CLASSES - 1; c >= 0; c--) {
 		enum conv_algorithm a = choose(table, d, c);
 		if (c ? choose(table, d, c - 1) != a : a != CONV_DIRECT)
-			fprintf(out, "PLAN(%d, %s, 3, 1, %d, %s)\n", BLOCK, name,
+			fprintf(out, "PLAN(%d, %s, 3, 1, %d, %s)\n", block, name,
 			        (int)classes[c].channels,
 			        a == CONV_WINOGRAD ? "CONV_WINOGRAD" : "CONV_DIRECT");
 	}
@@ -218,7 +219,7 @@ static char *rewrite(const char *old)
 	for (const char *line = old; *line;) {
 		size_t length = strcspn(line, "\n");
 		bool row = row_read(line, &r);
-		bool ours = row && r.block == BLOCK && r.window == 3 && r.stride == 1;
+		bool ours = row && r.block == block && r.window == 3 && r.stride == 1;
 		if (row && !written)
 			write_rows(out, old);
 		written = written || row;
@@ -261,6 +262,7 @@ int main(int argc, char **argv)
 		return fprintf(stderr, "%s cannot be read\n", argv[2]), 1;
 	if (!canned) {
 		omp_set_num_threads(threads);
+		block = onednn_block();
 		printf("%s\n", onednn_numerics_class(threads));
 		measure_all(threads, batch, rounds);
 	}

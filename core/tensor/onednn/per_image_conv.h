@@ -47,7 +47,8 @@ struct gradient_way {
 	/* A piece of the gradient; added to what is there when so told. */
 	void (*make)(const struct gradient_plan *p, int64_t piece, const float *x, const float *g,
 	             bool add, float *scratch, float *to);
-	/* Which element of (O, C, R, S) place `at` of a piece is; -1: none. */
+	/* Which element of (O, C, R, S) place `at`, a multiple of 16, of a piece is.  The 15 that
+	 * follow are those of the next o, as far as there are any. */
 	int64_t (*element)(const struct gradient_plan *p, int64_t piece, int64_t at);
 };
 extern const struct gradient_way gradient_direct, gradient_winograd;

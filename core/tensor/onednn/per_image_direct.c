@@ -115,10 +115,8 @@ static void make(const struct gradient_plan *p, int64_t piece, const float *x, c
 
 static int64_t element(const struct gradient_plan *p, int64_t piece, int64_t at)
 {
-	int64_t o = piece % panels(p) * GEMM_PANEL + at % GEMM_PANEL, c = at / GEMM_PANEL;
+	int64_t o = piece % panels(p) * GEMM_PANEL, c = at / GEMM_PANEL;
 
-	if (o >= p->out)
-		return -1;
 	return (o * p->in + c) * p->window[0] * p->window[1] + piece / panels(p);
 }
 

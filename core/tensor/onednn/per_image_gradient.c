@@ -1,9 +1,11 @@
 /* Products of the weight gradients of single images, for convolutions: each image's gradient is
  * made in pieces, multiplied, and forgotten. */
 #include "core/base/text.h"
+#include "core/tensor/onednn/gemm.h"
 #include "core/tensor/onednn/per_image_conv.h"
 #include <omp.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Prepared images that stay in a second-level cache; or as much as the sums over them, which each
  * such group of images passes over. */
@@ -19,11 +21,11 @@ struct job {
 	const struct gradient_way *way;
 	struct gradient_plan *plan; /* (uses) */
 	struct prepared *use;
-	int uses, losses;
+	int uses, losses, products;
 	int64_t images, group;
-	struct storage *storage;
-	double *product; /* (pieces, images, 3) */
-	float *diagonal; /* (pieces, 3, size); null: not wanted */
+	struct storage *storage, *sums;
+	double *product; /* (pieces, images, products) */
+	float *diagonal; /* (pieces, products, size); null: not wanted */
 };
 
 static int64_t whole(int64_t floats)
@@ -59,17 +61,30 @@ static void job_plan(struct job *j, const struct per_image_use *use, struct shap
 	}
 }
 
-static void job_store(struct job *j, const struct per_image_use *use, bool diagonal)
+/* Sums over the images, and how many images are prepared together. */
+static void job_sums(struct job *j, int64_t floats_of_image, bool diagonal)
 {
-	int64_t each = 0, sums = PER_IMAGE_PRODUCTS * j->plan->pieces * j->plan->size;
-	size_t bytes = GROUP_BYTES;
+	size_t sums = (size_t)(j->products * j->plan->pieces * j->plan->size) * sizeof(float);
+	size_t bytes = diagonal && sums > GROUP_BYTES ? sums : GROUP_BYTES;
+
+	j->group = (int64_t)(bytes / ((size_t)floats_of_image * sizeof(float)));
+	j->group = j->group < 1 ? 1 : j->group < j->images ? j->group : j->images;
+	j->product =
+	        xcalloc((size_t)(j->plan->pieces * j->images * j->products), sizeof *j->product);
+	if (!diagonal)
+		return;
+	j->sums = storage_new(sums);
+	j->diagonal = j->sums->data;
+	memset(j->diagonal, 0, sums);
+}
+
+static void job_init(struct job *j, const struct per_image_use *use, bool diagonal)
+{
+	int64_t each = 0;
 
 	for (int u = 0; u < j->uses; u++)
 		each += whole(j->plan[u].x_floats) + j->losses * whole(j->plan[u].g_floats);
-	if (diagonal && (size_t)sums * sizeof(float) > bytes)
-		bytes = (size_t)sums * sizeof(float);
-	j->group = (int64_t)(bytes / ((size_t)each * sizeof(float)));
-	j->group = j->group < 1 ? 1 : j->group < j->images ? j->group : j->images;
+	job_sums(j, each, diagonal);
 	j->storage = storage_new((size_t)(each * j->group) * sizeof(float));
 	float *to = j->storage->data;
 	for (int u = 0; u < j->uses; u++) {
@@ -83,19 +98,15 @@ static void job_store(struct job *j, const struct per_image_use *use, bool diago
 			to += whole(j->plan[u].g_floats) * j->group;
 		}
 	}
-	j->product = xcalloc((size_t)(j->plan->pieces * j->images * PER_IMAGE_PRODUCTS),
-	                     sizeof *j->product);
-	if (diagonal)
-		j->diagonal = xcalloc((size_t)sums, sizeof *j->diagonal);
 }
 
 static void job_release(struct job *j)
 {
 	storage_free(j->storage);
+	storage_free(j->sums);
 	free(j->plan);
 	free(j->use);
 	free(j->product);
-	free(j->diagonal);
 }
 
 static void prepare(const struct job *j, int64_t image, int64_t slot)
@@ -137,14 +148,12 @@ static void piece_run(const struct job *j, int64_t piece, int64_t image, int64_t
 			             j->use[u].to_x + slot * whole(j->plan[u].x_floats),
 			             j->use[u].to_g[k] + slot * whole(j->plan[u].g_floats), u > 0,
 			             scratch + PER_IMAGE_LOSSES * n, c[k]);
-	for (int k = 0; k < PER_IMAGE_PRODUCTS; k++) {
-		if (per_image_of[k][1] >= j->losses || per_image_of[k][0] >= j->losses)
-			continue;
+	for (int k = 0; k < j->products; k++) {
 		const float *a = c[per_image_of[k][0]], *b = c[per_image_of[k][1]];
 		int64_t at = piece * j->images + image;
-		j->product[at * PER_IMAGE_PRODUCTS + k] = piece_dot(a, b, n);
+		j->product[at * j->products + k] = piece_dot(a, b, n);
 		if (j->diagonal)
-			piece_add(j->diagonal + (piece * PER_IMAGE_PRODUCTS + k) * n, a, b, n);
+			piece_add(j->diagonal + (piece * j->products + k) * n, a, b, n);
 	}
 }
 
@@ -169,21 +178,33 @@ static void job_run(const struct job *j, float *scratch, int64_t each)
 	}
 }
 
+/* Sixteen places of a piece to where they belong. */
+static void place_add(const struct job *j, int64_t piece, int64_t at,
+                      const struct per_image_sums *s)
+{
+	const struct gradient_plan *p = j->plan;
+	int64_t step = p->in * p->window[0] * p->window[1], e = j->way->element(p, piece, at);
+
+	for (int k = 0; k < j->products; k++) {
+		const float *from = j->diagonal + (piece * j->products + k) * p->size + at;
+		for (int64_t l = 0; l < GEMM_PANEL && e + l * step < p->out * step; l++)
+			s->diagonal[k][e + l * step] += (double)from[l];
+	}
+}
+
 /* Pieces, summed in their order. */
 static void job_collect(const struct job *j, const struct per_image_sums *s)
 {
 	const struct gradient_plan *p = j->plan;
 
 	for (int64_t t = 0; t < p->pieces; t++)
-		for (int64_t i = 0; i < j->images * PER_IMAGE_PRODUCTS; i++)
-			s->product[i] += j->product[t * j->images * PER_IMAGE_PRODUCTS + i];
-	for (int64_t i = 0; j->diagonal && i < p->pieces * p->size; i++) {
-		int64_t piece = i / p->size, at = i % p->size, e = j->way->element(p, piece, at);
-		for (int k = 0; e >= 0 && k < PER_IMAGE_PRODUCTS && s->diagonal[k]; k++)
-			s->diagonal[k][e] +=
-			        (double)j
-			                ->diagonal[(piece * PER_IMAGE_PRODUCTS + k) * p->size + at];
-	}
+		for (int64_t i = 0; i < j->images * j->products; i++)
+			s->product[i / j->products * PER_IMAGE_PRODUCTS + i % j->products] +=
+			        j->product[t * j->images * j->products + i];
+#pragma omp parallel for schedule(static) if (j->diagonal && p->pieces * p->size > SMALL)
+	for (int64_t t = 0; t < (j->diagonal ? p->pieces : 0); t++)
+		for (int64_t at = 0; at < p->size; at += GEMM_PANEL)
+			place_add(j, t, at, s);
 }
 
 void per_image_conv_gradient(const struct per_image_use *use, int uses, struct shape weight,
@@ -192,10 +213,11 @@ void per_image_conv_gradient(const struct per_image_use *use, int uses, struct s
 	struct job j = {.use = xcalloc((size_t)uses, sizeof *j.use),
 	                .uses = uses,
 	                .losses = use->g[1] ? 2 : 1,
+	                .products = use->g[1] ? PER_IMAGE_PRODUCTS : 1,
 	                .images = use->x->shape.d[0]};
 
 	job_plan(&j, use, weight);
-	job_store(&j, use, s->diagonal[PRODUCT_AA]);
+	job_init(&j, use, s->diagonal[PRODUCT_AA]);
 	int64_t each = PER_IMAGE_LOSSES * j.plan->size + whole(j.plan->scratch);
 	struct storage *scratch =
 	        storage_new((size_t)(each * omp_get_max_threads()) * sizeof(float));

@@ -1,18 +1,16 @@
 /* An image's weight gradient by Winograd convolution, as winograd.h describes it for a batch. */
-#include "core/tensor/onednn/avx2.h"
 #include "core/tensor/onednn/gemm.h"
 #include "core/tensor/onednn/per_image_conv.h"
 #include "core/tensor/onednn/winograd.h"
 #include "core/tensor/onednn/winograd_tile.h"
 
 enum {
-	LANES = 8,
 	POINTS = WINOGRAD_POINTS,
 	TILE = WINOGRAD_TILE,
 	WINDOW = 9,
-	ROWS = 16,       /* channels read of a piece; it has as many of the adjoint */
-	SKEW = 16,       /* floats that keep strides off powers of two: caches have few ways */
-	TILES_LEAST = 4, /* below, transforms of the gradient outweigh its products */
+	ROWS = 16,        /* channels read of a piece; it has as many of the adjoint */
+	SKEW = 16,        /* floats that keep strides off powers of two: caches have few ways */
+	TILES_LEAST = 16, /* fewer cost more in transforms of the gradient than products save */
 };
 
 static int64_t across(const struct gradient_plan *p)
@@ -46,7 +44,7 @@ static bool fits(struct gradient_plan *p)
 	p->pieces = p->in / ROWS * (p->out / GEMM_PANEL);
 	p->size = WINDOW * ROWS * GEMM_PANEL;
 	p->scratch = POINTS * point_step;
-	return avx2_works() && p->x.block == LANES && p->window[0] == 3 && p->window[1] == 3 &&
+	return winograd_transforms(p->x.block) && p->window[0] == 3 && p->window[1] == 3 &&
 	       p->stride == 1 && p->pad <= 2 && p->in % ROWS == 0 && p->out % GEMM_PANEL == 0 &&
 	       tiles(p) >= TILES_LEAST;
 }
@@ -61,8 +59,10 @@ static void prepare_x(const struct gradient_plan *p, const float *image, float *
 		strip = across(p) - t % across(p);
 		strip = strip < TILE_STRIP ? strip : TILE_STRIP;
 		for (int64_t k = 0; k < p->x.groups; k++)
-			tile_input_strip(to + t * row + k * LANES, step, row,
-			                 image + k * p->x.pixels * LANES, plane, y, x, strip);
+			winograd_transforms(p->x.block)
+			        ->input_strip(to + t * row + k * p->x.block, step, row,
+			                      image + k * p->x.pixels * p->x.block, plane, y, x,
+			                      strip);
 	}
 }
 
@@ -73,9 +73,10 @@ static void prepare_g(const struct gradient_plan *p, const float *image, float *
 
 	for (int64_t t = 0; t < tiles(p); t++)
 		for (int64_t k = 0; k < p->g.groups; k++)
-			tile_output_adjoint(to + t * row + k * LANES, step,
-			                    image + k * p->g.pixels * LANES, plane,
-			                    t / across(p) * TILE, t % across(p) * TILE);
+			winograd_transforms(p->g.block)
+			        ->output_adjoint(to + t * row + k * p->x.block, step,
+			                         image + k * p->g.pixels * p->g.block, plane,
+			                         t / across(p) * TILE, t % across(p) * TILE);
 }
 
 /* Piece: (9, 16 channels read, 16 channels of the adjoint). */
@@ -97,13 +98,14 @@ static void make(const struct gradient_plan *p, int64_t piece, const float *x, c
 		                        .c = scratch + k * point_step,
 		                        .c_row = GEMM_PANEL,
 		                        .add = add});
-	for (int64_t i = 0; i < ROWS * GEMM_PANEL; i += LANES)
-		tile_weight_adjoint(to + i, ROWS * GEMM_PANEL, scratch + i, point_step);
+	for (int64_t i = 0; i < ROWS * GEMM_PANEL; i += p->x.block)
+		winograd_transforms(p->x.block)
+		        ->weight_adjoint(to + i, ROWS * GEMM_PANEL, scratch + i, point_step);
 }
 
 static int64_t element(const struct gradient_plan *p, int64_t piece, int64_t at)
 {
-	int64_t rows = p->in / ROWS, o = piece / rows * GEMM_PANEL + at % GEMM_PANEL;
+	int64_t rows = p->in / ROWS, o = piece / rows * GEMM_PANEL;
 	int64_t c = piece % rows * ROWS + at / GEMM_PANEL % ROWS;
 
 	return (o * p->in + c) * WINDOW + at / (ROWS * GEMM_PANEL);

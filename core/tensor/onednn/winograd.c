@@ -1,26 +1,33 @@
 /* Winograd convolution: chunks of tiles go through transform, 36 matrix products, and transform. */
 #include "core/tensor/onednn/winograd.h"
-#include "core/tensor/onednn/avx2.h"
 #include "core/tensor/onednn/column.h"
 #include "core/tensor/onednn/gemm.h"
+#include "core/tensor/onednn/vector.h"
 #include "core/tensor/onednn/winograd_tile.h"
 #include <omp.h>
 #include <string.h>
 
 enum {
-	LANES = 8,
 	TILE = WINOGRAD_TILE,
 	POINTS = WINOGRAD_POINTS,
 	WINDOW = 9,
-	SKEW = 16, /* floats that keep strides off powers of two: caches have few ways */
+	CACHE_LINE = 16, /* floats */
+	SKEW = 16,       /* floats that keep strides off powers of two: caches have few ways */
 	CHUNK_BYTES = 320 << 10, /* transformed tiles of a chunk: a second-level cache, or … */
 	CHUNK_LEAST = 48,        /* … so many, that what they meet is read seldom enough */
 	CHUNK_MOST = 192,
 };
 
+const struct tile_transforms *winograd_transforms(int lanes)
+{
+	if (lanes == 16)
+		return avx512_works() ? &tile_transforms_16 : NULL;
+	return avx2_works() ? &tile_transforms_8 : NULL;
+}
+
 bool winograd_works(const struct conv_key *k)
 {
-	return avx2_works() && onednn_block() == LANES && k->groups == 1 && k->window[0] == 3 &&
+	return winograd_transforms(onednn_block()) && k->groups == 1 && k->window[0] == 3 &&
 	       k->window[1] == 3 && k->stride == 1 && k->pad <= 2 &&
 	       k->channels_in % GEMM_PANEL == 0 && k->channels_out % GEMM_PANEL == 0;
 }
@@ -32,6 +39,8 @@ struct tiling {
 	int64_t from, to; /* channels */
 	int64_t pad, down, across, total;
 	int64_t chunk; /* tiles */
+	int64_t lanes;
+	const struct tile_transforms *transforms;
 };
 
 static int64_t at_most(int64_t a, int64_t b)
@@ -50,6 +59,8 @@ static struct tiling tiling_of(const struct conv_key *k, bool turned)
 	if (turned)
 		t = (struct tiling){
 		        .in = t.out, .out = t.in, .from = t.to, .to = t.from, .pad = 2 - k->pad};
+	t.lanes = onednn_block();
+	t.transforms = winograd_transforms(onednn_block());
 	t.down = (t.out.height + TILE - 1) / TILE;
 	t.across = (t.out.width + TILE - 1) / TILE;
 	t.total = k->images * t.down * t.across;
@@ -99,50 +110,50 @@ static void transform_input(const struct tiling *t, const float *x, int64_t i, i
                             float *v, const struct points *p)
 {
 	struct tile at = tile_of(t, i);
-	int64_t size = t->in.height * t->in.width * LANES, groups = t->from / LANES;
+	int64_t size = t->in.height * t->in.width * t->lanes, groups = t->from / t->lanes;
 
 	for (int64_t g = 0; g < groups; g++)
-		tile_input_strip(v + g * LANES, p->step, p->row, x + (at.image * groups + g) * size,
-		                 t->in, at.y - t->pad, at.x - t->pad, strip);
+		t->transforms->input_strip(v + g * t->lanes, p->step, p->row,
+		                           x + (at.image * groups + g) * size, t->in, at.y - t->pad,
+		                           at.x - t->pad, strip);
 }
 
 static void transform_output(const struct tiling *t, float *y, int64_t i, const float *m,
                              int64_t step)
 {
 	struct tile at = tile_of(t, i);
-	int64_t size = t->out.height * t->out.width * LANES, groups = t->to / LANES;
+	int64_t size = t->out.height * t->out.width * t->lanes, groups = t->to / t->lanes;
 
 	for (int64_t g = 0; g < groups; g++)
-		tile_output(y + (at.image * groups + g) * size, t->out, at.y, at.x, m + g * LANES,
-		            step);
+		t->transforms->output(y + (at.image * groups + g) * size, t->out, at.y, at.x,
+		                      m + g * t->lanes, step);
 }
 
 static void transform_output_adjoint(const struct tiling *t, const float *dy, int64_t i, float *m,
                                      int64_t step)
 {
 	struct tile at = tile_of(t, i);
-	int64_t size = t->out.height * t->out.width * LANES, groups = t->to / LANES;
+	int64_t size = t->out.height * t->out.width * t->lanes, groups = t->to / t->lanes;
 
 	for (int64_t g = 0; g < groups; g++)
-		tile_output_adjoint(m + g * LANES, step, dy + (at.image * groups + g) * size,
-		                    t->out, at.y, at.x);
+		t->transforms->output_adjoint(m + g * t->lanes, step,
+		                              dy + (at.image * groups + g) * size, t->out, at.y,
+		                              at.x);
 }
 
 /* ---- fetching the next chunk while this one is multiplied ---- */
-/* The 4x4 pixels of tile i in all groups of 8 lanes: two lines of cache in each row. */
+/* The 4x4 pixels of tile i in all groups of lanes. */
 static void fetch_tile(const struct tiling *t, const float *x, struct tile_plane s,
                        int64_t channels, int64_t i)
 {
 	struct tile at = tile_of(t, i);
-	int64_t groups = channels / LANES, size = s.height * s.width * LANES;
-	const float *from = x + at.image * groups * size + (at.y * s.width + at.x) * LANES;
+	int64_t groups = channels / t->lanes, size = s.height * s.width * t->lanes;
+	const float *from = x + at.image * groups * size + (at.y * s.width + at.x) * t->lanes;
 
 	for (int64_t g = 0; g < groups; g++, from += size)
-		for (int64_t row = 0; row < TILE && at.y + row < s.height; row++) {
-			const float *p = from + row * s.width * LANES;
-			__builtin_prefetch(p);
-			__builtin_prefetch(p + 2 * LANES);
-		}
+		for (int64_t row = 0; row < TILE && at.y + row < s.height; row++)
+			for (int64_t p = 0; p < TILE * t->lanes; p += CACHE_LINE)
+				__builtin_prefetch(from + row * s.width * t->lanes + p);
 }
 
 /* The share of the chunk from `first` on that goes with one of the 36 points. */
@@ -177,10 +188,11 @@ static struct storage *weight_transform(const struct conv_key *k, const struct t
 
 #pragma omp parallel for schedule(static) if (step * POINTS > SMALL)
 	for (int64_t i = 0; i < panels * t->from; i++) {
-		float g[WINDOW][GEMM_PANEL] __attribute__((aligned(32)));
+		float g[WINDOW][GEMM_PANEL] __attribute__((aligned(64)));
 		weight_gather(k, turned, w, i % t->from, i / t->from * GEMM_PANEL, g);
-		for (int half = 0; half < GEMM_PANEL; half += LANES)
-			tile_weight(u + i * GEMM_PANEL + half, step, &g[0][half], GEMM_PANEL);
+		for (int half = 0; half < GEMM_PANEL; half += (int)t->lanes)
+			t->transforms->weight(u + i * GEMM_PANEL + half, step, &g[0][half],
+			                      GEMM_PANEL);
 	}
 	return s;
 }
@@ -374,10 +386,11 @@ static void weight_sum(const struct weight *w, int64_t p)
 static void weight_finish(const struct weight *w, int64_t from, int64_t to)
 {
 	const struct points *u = &w->part[0].u;
-	float g[WINDOW][LANES] __attribute__((aligned(32)));
+	int lanes = (int)w->t.lanes;
+	float g[WINDOW][LANES_MAX] __attribute__((aligned(64)));
 
-	tile_weight_adjoint(&g[0][0], LANES, u->data + from * u->row + to, u->step);
-	for (int l = 0; l < LANES; l++)
+	w->t.transforms->weight_adjoint(&g[0][0], LANES_MAX, u->data + from * u->row + to, u->step);
+	for (int l = 0; l < lanes; l++)
 		for (int k = 0; k < WINDOW; k++)
 			w->dw[((to + l) * w->t.from + from) * WINDOW + k] = g[k][l];
 }
@@ -385,7 +398,7 @@ static void weight_finish(const struct weight *w, int64_t from, int64_t to)
 static void weight_gradient(const struct conv_key *k, const float *x, const float *dy, float *dw)
 {
 	struct weight w = {.t = tiling_of(k, false), .x = x, .dy = dy, .dw = dw};
-	int64_t total = w.t.total, groups = w.t.to / LANES;
+	int64_t total = w.t.total, groups = w.t.to / w.t.lanes;
 
 	weight_init(&w, k);
 	int threads = w.parts == 1 ? (int)k->threads : w.buffers;
@@ -403,7 +416,7 @@ static void weight_gradient(const struct conv_key *k, const float *x, const floa
 			weight_sum(&w, p);
 #pragma omp for schedule(static)
 		for (int64_t i = 0; i < groups * w.t.from; i++)
-			weight_finish(&w, i / groups, i % groups * LANES);
+			weight_finish(&w, i / groups, i % groups * w.t.lanes);
 	}
 	weight_release(&w);
 }

@@ -1,5 +1,4 @@
-/* Winograd convolution F(4x4, 3x3) (Lavin and Gray, 2016): 3x3 windows, stride 1, blocks of 8
- * lanes.
+/* Winograd convolution F(4x4, 3x3) (Lavin and Gray, 2016): 3x3 windows, stride 1.
  *
  * Output is computed in tiles of 4x4 pixels, each from 6x6 pixels of input.  Both, and the weights,
  * are transformed to 36 points, at each of which the sum over channels is a matrix product: 4 times
@@ -12,6 +11,10 @@
 #include "core/tensor/onednn/conv.h"
 
 enum { WINOGRAD_POINTS = 36, WINOGRAD_TILE = 4, WINOGRAD_INPUT = 6 };
+
+/* The transforms of tiles for blocks of so many lanes; null: this processor has none. */
+struct tile_transforms;
+const struct tile_transforms *winograd_transforms(int lanes);
 
 bool winograd_works(const struct conv_key *k); /* this processor and this convolution */
 

@@ -1,0 +1,3 @@
+/* Transforms of tiles and weights for Winograd convolution F(4x4, 3x3): blocks of 16 lanes. */
+#define LANES 16
+#include "core/tensor/onednn/winograd_tile_lanes.h"
