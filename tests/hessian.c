@@ -1,6 +1,7 @@
 /* Laws of products with the Hessian: they are those of the matrix, written out by differences. */
 #include "core/fisher/hessian.h"
 #include "core/base/random.h"
+#include "core/fisher/spectrum.h"
 #include "core/models/cost.h"
 #include <math.h>
 #include <setjmp.h>
@@ -227,6 +228,181 @@ static void random_directions_have_the_filters_lengths(void **state)
 	model_free(m);
 }
 
+/* ---- the matrix written out ---- */
+/* Its elements: parameter `of`, place `at` of each. */
+struct element {
+	int of;
+	int64_t at;
+};
+
+struct written {
+	double *h; /* (count, count) */
+	struct element *element;
+	int count;
+};
+
+static struct written written_out(const struct fixture *x)
+{
+	const struct parameter_set *p = &x->model->parameters;
+	struct written w = {0};
+	struct direction unit;
+
+	for (int i = 0; i < p->count; i++)
+		w.count += parameter_varies(&p->item[i]) ? (int)shape_count(p->item[i].value->shape)
+		                                         : 0;
+	w.element = calloc((size_t)w.count, sizeof *w.element);
+	w.h = calloc((size_t)(w.count * w.count), sizeof *w.h);
+	for (int i = 0, n = 0; i < p->count; i++)
+		for (int64_t k = 0;
+		     parameter_varies(&p->item[i]) && k < shape_count(p->item[i].value->shape); k++)
+			w.element[n++] = (struct element){i, k};
+	direction_normal(&unit, x->model, 1, 0);
+	for (int i = 0; i < unit.count; i++)
+		for (int64_t k = 0; unit.part[i] && k < shape_count(unit.part[i]->shape); k++)
+			((float *)tensor_write(unit.part[i]))[k] = 0;
+	for (int r = 0; r < w.count; r++) {
+		float *one = (float *)tensor_write(unit.part[w.element[r].of]) + w.element[r].at;
+		double **row = zeros(x->model);
+		*one = 1;
+		product(x, NULL, &unit, row);
+		*one = 0;
+		for (int c = 0; c < w.count; c++)
+			w.h[r * w.count + c] = row[w.element[c].of][w.element[c].at];
+		zeros_free(row, x->model);
+	}
+	direction_release(&unit);
+	return w;
+}
+
+static void written_release(struct written *w)
+{
+	free(w->h);
+	free(w->element);
+}
+
+/* Rotates rows and columns p and q so that a[p, q] becomes 0 (Jacobi). */
+static void rotate(double *a, int n, int p, int q)
+{
+	double theta = 0.5 * atan2(2 * a[p * n + q], a[q * n + q] - a[p * n + p]);
+	double c = cos(theta), s = sin(theta);
+
+	for (int k = 0; k < n; k++) {
+		double x = a[k * n + p], y = a[k * n + q];
+		a[k * n + p] = c * x - s * y;
+		a[k * n + q] = s * x + c * y;
+	}
+	for (int k = 0; k < n; k++) {
+		double x = a[p * n + k], y = a[q * n + k];
+		a[p * n + k] = c * x - s * y;
+		a[q * n + k] = s * x + c * y;
+	}
+}
+
+static int by_size(const void *a, const void *b)
+{
+	double x = fabs(*(const double *)a), y = fabs(*(const double *)b);
+
+	return (x < y) - (x > y);
+}
+
+/* All eigenvalues, the largest in magnitude first. */
+static double *eigenvalues(const struct written *w)
+{
+	int n = w->count;
+	double *a = calloc((size_t)(n * n), sizeof *a), *out = calloc((size_t)n, sizeof *out);
+
+	for (int i = 0; i < n * n; i++)
+		a[i] = w->h[i];
+	for (int sweep = 0; sweep < 12; sweep++)
+		for (int p = 0; p < n; p++)
+			for (int q = p + 1; q < n; q++)
+				rotate(a, n, p, q);
+	for (int i = 0; i < n; i++)
+		out[i] = a[i * n + i];
+	qsort(out, (size_t)n, sizeof *out, by_size);
+	free(a);
+	return out;
+}
+
+static bool multiply(void *context, const struct direction *v, int64_t done, struct vector *out)
+{
+	vector_clear(out);
+	product(context, NULL, v, out->part);
+	return true;
+}
+
+static void top_eigenvalues_are_those_of_the_matrix(void **state)
+{
+	enum { TOP = 3 };
+	struct fixture x;
+	struct direction vector[TOP];
+	struct eigenvalue top[TOP];
+
+	fixture_init(&x);
+	struct written w = written_out(&x);
+	double *all = eigenvalues(&w);
+	assert_true(spectrum_top(&(struct matrix){x.model, multiply, &x, 2}, TOP, top, vector));
+	for (int i = 0; i < TOP; i++) {
+		assert_true(top[i].residual <= 0.02 * fabs(top[i].value));
+		assert_true(fabs(top[i].value - all[i]) < 1e-3 * fabs(all[i]));
+		direction_release(&vector[i]);
+	}
+	free(all);
+	written_release(&w);
+	fixture_release(&x);
+}
+
+static void traces_are_those_of_the_blocks(void **state)
+{
+	enum { VECTORS = 400 };
+	struct fixture x;
+
+	fixture_init(&x);
+	int count = x.model->parameters.count;
+	struct written w = written_out(&x);
+	double *trace = calloc((size_t)count, sizeof *trace);
+	double *error = calloc((size_t)count, sizeof *error);
+	assert_true(
+	        spectrum_traces(&(struct matrix){x.model, multiply, &x, 2}, VECTORS, trace, error));
+	for (int p = 0; p < count; p++) {
+		double exact = 0,
+		       spread = 0; /* of the estimate: the sum of squares off the diagonal */
+		for (int r = 0; r < w.count; r++)
+			for (int c = 0; c < w.count && w.element[r].of == p; c++) {
+				double h = w.h[r * w.count + c];
+				exact += r == c ? h : 0;
+				spread += r == c ? 0 : w.element[c].of == p ? 2 * h * h : h * h;
+			}
+		spread = sqrt(spread / VECTORS);
+		assert_true(fabs(trace[p] - exact) <= 4 * spread + 1e-9);
+		assert_true(fabs(error[p] - spread) <= 0.25 * spread + 1e-9);
+	}
+	free(trace);
+	free(error);
+	written_release(&w);
+	fixture_release(&x);
+}
+
+static bool gives_up(void *context, const struct direction *v, int64_t done, struct vector *out)
+{
+	return done < 2 && multiply(context, v, done, out);
+}
+
+static void an_order_ends_it(void **state)
+{
+	struct fixture x;
+	struct direction vector;
+	struct eigenvalue top;
+
+	fixture_init(&x);
+	double *room = calloc((size_t)(2 * x.model->parameters.count), sizeof *room);
+	struct matrix h = {x.model, gives_up, &x, 2};
+	assert_false(spectrum_top(&h, 1, &top, &vector));
+	assert_false(spectrum_traces(&h, 5, room, room + x.model->parameters.count));
+	free(room);
+	fixture_release(&x);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -235,6 +411,9 @@ int main(void)
 	        cmocka_unit_test(the_hessian_is_symmetric),
 	        cmocka_unit_test(signs_are_fair_and_repeat),
 	        cmocka_unit_test(random_directions_have_the_filters_lengths),
+	        cmocka_unit_test(top_eigenvalues_are_those_of_the_matrix),
+	        cmocka_unit_test(traces_are_those_of_the_blocks),
+	        cmocka_unit_test(an_order_ends_it),
 	};
 	return cmocka_run_group_tests_name("hessian", tests, NULL, NULL);
 }

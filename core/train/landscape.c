@@ -4,7 +4,6 @@
 #include "core/fisher/landscape.h"
 #include "core/train/curvature.h"
 #include "core/train/loop.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,17 +125,12 @@ static int map_hessian(struct trainer *t, struct error *e)
 {
 	int count = t->spec->landscape_plane_points ? DIRECTIONS : 1;
 	struct direction d[DIRECTIONS] = {0};
-	double value[DIRECTIONS];
-	int ended = curvature_top(t, trainer_quantization(t), count, value, d, e);
+	int ended = curvature_top(t, trainer_quantization(t), count, d, e);
 
 	if (ended != LOOP_GOES_ON)
 		return ended;
-	for (int k = 0; k < count; k++) {
-		char name[METRIC_NAME_BYTES];
-		snprintf(name, sizeof name, "hessian_eigenvalue_%d", k + 1);
-		result_figure(&t->result, name, value[k]);
+	for (int k = 0; k < count; k++)
 		direction_scale(&d[k], t->model);
-	}
 	ended = map_directions(t, d, "hessian", "hessian_plane", t->spec->landscape_hessian_range,
 	                       e);
 	for (int k = 0; k < count; k++)
