@@ -63,7 +63,7 @@ static void count_trial(struct sql *db, struct seen *seen, const cJSON *trial, b
 		return;
 	plan->to_train++;
 	plan->parents += parent;
-	plan->epochs += json_real(json_at(trial, "train"), "epochs", 0);
+	plan->epochs += (double)trial_epochs(trial);
 	cJSON *first = trial_parent(trial);
 	if (first)
 		count_trial(db, seen, first, true, plan);

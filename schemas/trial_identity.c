@@ -26,11 +26,15 @@ static bool quantizes(const cJSON *filled)
 	       is_text(filled, "quant.bits", "input") || is_text(filled, "action", "allocate");
 }
 
-/* At full precision it does not matter how a model would be quantized. */
+/* At full precision it does not matter how a model would be quantized, nor how long one would be
+ * trained that is not. */
 static bool matters(const struct field *field, const cJSON *filled)
 {
-	return (field->flags & IDENTITY) &&
-	       (quantizes(filled) || strncmp(field->path, "quant.", 6) != 0);
+	if (strncmp(field->path, "quant.", 6) == 0 && !quantizes(filled))
+		return false;
+	if (strcmp(field->path, "train.epochs") == 0 && !trial_trains(filled))
+		return false;
+	return field->flags & IDENTITY;
 }
 
 cJSON *trial_identity_form(const cJSON *trial)

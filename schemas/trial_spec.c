@@ -140,6 +140,12 @@ int trial_check_values(const cJSON *trial, const char *where, struct error *e)
 	return problems;
 }
 
+static void load(const cJSON *filled, struct trial_spec *spec)
+{
+	fields_load(&trial_fields, filled, spec);
+	spec->train_epochs = trial_epochs(filled);
+}
+
 int trial_check_whole(const cJSON *trial, const char *where, struct error *e)
 {
 	struct trial_spec spec = {0};
@@ -149,7 +155,7 @@ int trial_check_whole(const cJSON *trial, const char *where, struct error *e)
 		return problems;
 	cJSON *filled = cJSON_Duplicate(trial, true);
 	trial_fill(filled);
-	fields_load(&trial_fields, filled, &spec);
+	load(filled, &spec);
 	problems = check_rules(&spec, filled, where, e);
 	trial_spec_release(&spec);
 	cJSON *parent = problems ? NULL : trial_parent(filled);
@@ -170,13 +176,21 @@ int trial_check(const cJSON *trial, const char *where, struct error *e)
 	return problems ? problems : trial_check_whole(trial, where, e);
 }
 
+bool trial_trains(const cJSON *filled)
+{
+	return strcmp(json_at(filled, "action")->valuestring, "train") == 0;
+}
+
+int64_t trial_epochs(const cJSON *filled)
+{
+	return trial_trains(filled) ? (int64_t)json_at(filled, "train.epochs")->valuedouble : 0;
+}
+
 void trial_fill(cJSON *trial)
 {
 	static const char *const full[] = {"quant.weight_bits", "quant.activation_bits"};
 
 	fields_fill(&trial_fields, trial);
-	if (strcmp(json_at(trial, "action")->valuestring, "train") != 0)
-		json_put(trial, "train.epochs", cJSON_CreateNumber(0));
 	for (size_t i = 0; i < sizeof full / sizeof *full; i++)
 		if (json_at(trial, full[i])->valuedouble == 32)
 			json_put(trial, full[i], cJSON_CreateNumber(0));
@@ -191,7 +205,7 @@ int trial_spec_parse(const cJSON *trial, struct trial_spec *spec, struct error *
 		return error_set(e, "%s", problems.text);
 	cJSON *filled = cJSON_Duplicate(trial, true);
 	trial_fill(filled);
-	fields_load(&trial_fields, filled, spec);
+	load(filled, spec);
 	cJSON_Delete(filled);
 	return 0;
 }

@@ -31,10 +31,15 @@ int trial_check_whole(const cJSON *trial, const char *where, struct error *e);
 /* Fills in every default, in place; removes nulls; 32 weight bits become 0.  For checked trials. */
 void trial_fill(cJSON *trial);
 
+/* Of a filled trial: whether its action is train, and the epochs that it trains: none otherwise,
+ * although train.epochs may say what a parent made of it trains. */
+bool trial_trains(const cJSON *filled);
+int64_t trial_epochs(const cJSON *filled);
+
 /* SHA-256 of the canonical form: identity fields other than their default, and TRIAL_SEMANTICS.
  * start_from.change counts as start_from.trial with the identity of the trial that it makes; the
- * quant section not at all at full precision.  Takes filled and unfilled trials alike, which have
- * passed trial_check. */
+ * quant section not at all at full precision, nor train.epochs of what does not train.  Takes
+ * filled and unfilled trials alike, which have passed trial_check. */
 void trial_identity(const cJSON *trial, char hex[SHA256_HEX]);
 
 /* What trial_identity digests, for people to look at: {"data.name": "cifar10", …}. */

@@ -181,6 +181,29 @@ static void parent_is_the_patched_trial_without_its_own_parent(void **state)
 	sweep_spec_release(&spec);
 }
 
+static void parent_of_a_measurement_trains(void **state)
+{
+	static const char measured[] =
+	        "{\"action\": \"fisher\", \"data\": {\"name\": \"cifar10\"}, \"model\": {\"name\": "
+	        "\"resnet20\"}, \"start_from\": {\"change\": {\"action\": \"train\"}}, "
+	        "\"train\": {\"epochs\": %d}}";
+	char hex[2][SHA256_HEX];
+
+	for (int k = 0; k < 2; k++) {
+		char *text = xformat(measured, 2 + k);
+		cJSON *trial = parse(text);
+		trial_fill(trial);
+		assert_int_equal(trial_epochs(trial), 0);
+		cJSON *parent = trial_parent(trial);
+		assert_int_equal(trial_epochs(parent), 2 + k);
+		trial_identity(trial, hex[k]); /* by its parent: another number is another model */
+		cJSON_Delete(parent);
+		cJSON_Delete(trial);
+		free(text);
+	}
+	assert_string_not_equal(hex[0], hex[1]);
+}
+
 static void parent_of_other_data_forgets_the_digest(void **state)
 {
 	cJSON *trial = parse(
@@ -208,6 +231,7 @@ int main(void)
 	        cmocka_unit_test(full_precision_has_one_identity),
 	        cmocka_unit_test(whatever_quantizes_makes_its_settings_count),
 	        cmocka_unit_test(parent_is_the_patched_trial_without_its_own_parent),
+	        cmocka_unit_test(parent_of_a_measurement_trains),
 	        cmocka_unit_test(parent_of_other_data_forgets_the_digest),
 	};
 	return cmocka_run_group_tests_name("identity", tests, NULL, NULL);
