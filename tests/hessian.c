@@ -343,8 +343,8 @@ static void top_eigenvalues_are_those_of_the_matrix(void **state)
 	double *all = eigenvalues(&w);
 	assert_true(spectrum_top(&(struct matrix){x.model, multiply, &x, 2}, TOP, top, vector));
 	for (int i = 0; i < TOP; i++) {
-		assert_true(top[i].residual <= 0.02 * fabs(top[i].value));
-		assert_true(fabs(top[i].value - all[i]) < 1e-3 * fabs(all[i]));
+		assert_true(top[i].residual <= 0.05 * fabs(top[i].value));
+		assert_true(fabs(top[i].value - all[i]) < 5e-3 * fabs(all[i]));
 		direction_release(&vector[i]);
 	}
 	free(all);

@@ -24,7 +24,8 @@ static void add_duration(struct text *t, double seconds)
 void trial_print_progress(const struct progress *p)
 {
 	static double last;
-	bool terminal = isatty(STDOUT_FILENO);
+	bool terminal = isatty(STDOUT_FILENO), rounds = !strcmp(p->phase, "hessian");
+	const char *unit = p->epochs ? "step" : rounds ? "round" : "image";
 	struct text t = {0};
 
 	if (!p->steps || (!terminal && clock_seconds() - last < LINE_SECONDS))
@@ -33,9 +34,8 @@ void trial_print_progress(const struct progress *p)
 	if (p->epochs && p->epoch < p->epochs)
 		text_add(&t, "epoch %lld/%lld  ", (long long)p->epoch + 1, (long long)p->epochs);
 	text_add(&t, "%s", p->phase);
-	text_add(&t, "  %s %lld/%lld", p->epochs ? "step" : "image", (long long)p->step,
-	         (long long)p->steps);
-	if (p->images_per_second > 0)
+	text_add(&t, "  %s %lld/%lld", unit, (long long)p->step, (long long)p->steps);
+	if (p->images_per_second > 0 && !rounds)
 		text_add(&t, "  %.0f images/s", p->images_per_second);
 	if (isfinite(p->loss))
 		text_add(&t, "  loss %.4f", p->loss);

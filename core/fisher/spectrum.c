@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TOLERANCE 1e-2
+#define TOLERANCE 2e-2
 
 /* ---- vectors ---- */
 struct vector vector_new(const struct model *m)

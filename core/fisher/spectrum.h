@@ -35,7 +35,8 @@ struct eigenvalue {
 
 /* The `count` eigenvalues of largest magnitude by power iteration with deflation, and eigenvectors
  * of length 1 into vector[] (direction_release each, on true).  A round is the last when the
- * residual is below 1e-2 of the eigenvalue; there are SPECTRUM_ROUNDS at most. */
+ * residual is below 5e-2 of the eigenvalue (which is then far nearer than that); there are
+ * SPECTRUM_ROUNDS at most. */
 enum { SPECTRUM_ROUNDS = 100 };
 bool spectrum_top(const struct matrix *h, int count, struct eigenvalue *value,
                   struct direction *vector);
