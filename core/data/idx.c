@@ -221,7 +221,7 @@ static int fill_draft(const struct collection *c, int classes, struct cache_draf
 	const char *name[256];
 
 	for (int i = 0; i < classes; i++) {
-		snprintf(store[i], sizeof store[i], "%d", i);
+		snprintf(store[i], sizeof store[i], "%u", (uint8_t)i);
 		name[i] = store[i];
 	}
 	if (cache_draft_begin(draft, &shape, name, e) != 0)
