@@ -13,9 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BLOCK_BYTES = 1 << 18, FIRST_READ_BYTES = 1 << 16 };
-
-enum { LISTED_BYTES = 300 };
+enum { BLOCK_BYTES = 1 << 18, FIRST_READ_BYTES = 1 << 16, LISTED_BYTES = 300 };
 
 const char *bundle_base_name(const char *name)
 {

@@ -6,6 +6,12 @@
 
 enum { GEMM_PANEL = 16 };
 
+/* n columns, or floats, filled up to whole panels: 64 bytes. */
+static inline int64_t gemm_whole(int64_t n)
+{
+	return (n + GEMM_PANEL - 1) / GEMM_PANEL * GEMM_PANEL;
+}
+
 /* c (rows, columns) = a (rows, inner) b (inner, columns), added to c when `add`.  Strides are in
  * floats.  b is read in panels of 16 columns, `b_panel` apart, whose rows are `b_step` apart;
  * columns is a multiple of 16.  Sums run over `inner` in order, whatever the other sizes are. */

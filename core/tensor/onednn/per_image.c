@@ -35,6 +35,19 @@ static void add_vectors(const double *const gradient[PER_IMAGE_LOSSES], int64_t 
 }
 
 /* ---- convolutions ---- */
+CLONES double per_image_dot(const float *a, const float *b, int64_t n)
+{
+	float sum[LANES_MAX] = {0};
+	double total = 0;
+
+	for (int64_t i = 0; i < n; i += LANES_MAX)
+		for (int l = 0; l < LANES_MAX; l++)
+			sum[l] += a[i + l] * b[i + l];
+	for (int l = 0; l < LANES_MAX; l++)
+		total += (double)sum[l];
+	return total;
+}
+
 void per_image_conv(const struct per_image_use *use, int uses, struct shape weight,
                     const struct per_image_sums *s)
 {

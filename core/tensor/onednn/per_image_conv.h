@@ -12,18 +12,7 @@ void per_image_conv_gradient(const struct per_image_use *use, int uses, struct s
                              const struct per_image_sums *s);
 
 /* a . b of n floats, whole LANES_MAX: each lane in float, lanes together in double. */
-INLINE double lanes_dot(const float *restrict a, const float *restrict b, int64_t n)
-{
-	float sum[LANES_MAX] = {0};
-	double total = 0;
-
-	for (int64_t i = 0; i < n; i += LANES_MAX)
-		for (int l = 0; l < LANES_MAX; l++)
-			sum[l] += a[i + l] * b[i + l];
-	for (int l = 0; l < LANES_MAX; l++)
-		total += (double)sum[l];
-	return total;
-}
+double per_image_dot(const float *a, const float *b, int64_t n);
 
 /* ---- how one image's gradient is made ---- */
 /* The convolution, and what its two sides of one image become: `x` and `g` floats, prepared. */
@@ -35,7 +24,6 @@ struct gradient_plan {
 	int64_t x_floats, g_floats;
 	int64_t pieces, size; /* of the gradient; floats of a piece, whole LANES_MAX */
 	int64_t scratch;      /* floats that a thread needs to make one */
-	int64_t width;        /* of a prepared row, in the direct way */
 };
 
 struct gradient_way {

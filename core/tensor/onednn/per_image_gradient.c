@@ -9,7 +9,7 @@
 
 /* Prepared images that stay in a second-level cache; or as much as the sums over them, which each
  * such group of images passes over. */
-enum { GROUP_BYTES = 512 << 10, ALIGNED = 16 /* floats */ };
+enum { GROUP_BYTES = 512 << 10 };
 
 /* One use: where its prepared images are. */
 struct prepared {
@@ -27,11 +27,6 @@ struct job {
 	double *product; /* (pieces, images, products) */
 	float *diagonal; /* (pieces, products, size); null: not wanted */
 };
-
-static int64_t whole(int64_t floats)
-{
-	return (floats + ALIGNED - 1) / ALIGNED * ALIGNED;
-}
 
 static struct gradient_plan plan_of(const struct per_image_use *use, struct shape weight)
 {
@@ -83,7 +78,8 @@ static void job_init(struct job *j, const struct per_image_use *use, bool diagon
 	int64_t each = 0;
 
 	for (int u = 0; u < j->uses; u++)
-		each += whole(j->plan[u].x_floats) + j->losses * whole(j->plan[u].g_floats);
+		each += gemm_whole(j->plan[u].x_floats) +
+		        j->losses * gemm_whole(j->plan[u].g_floats);
 	job_sums(j, each, diagonal);
 	j->storage = storage_new((size_t)(each * j->group) * sizeof(float));
 	float *to = j->storage->data;
@@ -91,11 +87,11 @@ static void job_init(struct job *j, const struct per_image_use *use, bool diagon
 		struct prepared *p = &j->use[u];
 		p->x = blocked_input(use[u].x);
 		p->to_x = to;
-		to += whole(j->plan[u].x_floats) * j->group;
+		to += gemm_whole(j->plan[u].x_floats) * j->group;
 		for (int k = 0; k < j->losses; k++) {
 			p->g[k] = blocked_input(use[u].g[k]);
 			p->to_g[k] = to;
-			to += whole(j->plan[u].g_floats) * j->group;
+			to += gemm_whole(j->plan[u].g_floats) * j->group;
 		}
 	}
 }
@@ -116,16 +112,12 @@ static void prepare(const struct job *j, int64_t image, int64_t slot)
 		const struct prepared *use = &j->use[u];
 		int64_t x = p->x.groups * p->x.pixels * p->x.block;
 		int64_t g = p->g.groups * p->g.pixels * p->g.block;
-		j->way->prepare_x(p, use->x + image * x, use->to_x + slot * whole(p->x_floats));
+		j->way->prepare_x(p, use->x + image * x,
+		                  use->to_x + slot * gemm_whole(p->x_floats));
 		for (int k = 0; k < j->losses; k++)
 			j->way->prepare_g(p, use->g[k] + image * g,
-			                  use->to_g[k] + slot * whole(p->g_floats));
+			                  use->to_g[k] + slot * gemm_whole(p->g_floats));
 	}
-}
-
-CLONES static double piece_dot(const float *a, const float *b, int64_t n)
-{
-	return lanes_dot(a, b, n);
 }
 
 CLONES static void piece_add(float *restrict to, const float *restrict a, const float *restrict b,
@@ -145,13 +137,13 @@ static void piece_run(const struct job *j, int64_t piece, int64_t image, int64_t
 	for (int k = 0; k < j->losses; k++)
 		for (int u = 0; u < j->uses; u++)
 			j->way->make(&j->plan[u], piece,
-			             j->use[u].to_x + slot * whole(j->plan[u].x_floats),
-			             j->use[u].to_g[k] + slot * whole(j->plan[u].g_floats), u > 0,
-			             scratch + PER_IMAGE_LOSSES * n, c[k]);
+			             j->use[u].to_x + slot * gemm_whole(j->plan[u].x_floats),
+			             j->use[u].to_g[k] + slot * gemm_whole(j->plan[u].g_floats),
+			             u > 0, scratch + PER_IMAGE_LOSSES * n, c[k]);
 	for (int k = 0; k < j->products; k++) {
 		const float *a = c[per_image_of[k][0]], *b = c[per_image_of[k][1]];
 		int64_t at = piece * j->images + image;
-		j->product[at * j->products + k] = piece_dot(a, b, n);
+		j->product[at * j->products + k] = per_image_dot(a, b, n);
 		if (j->diagonal)
 			piece_add(j->diagonal + (piece * j->products + k) * n, a, b, n);
 	}
@@ -218,7 +210,7 @@ void per_image_conv_gradient(const struct per_image_use *use, int uses, struct s
 
 	job_plan(&j, use, weight);
 	job_init(&j, use, s->diagonal[PRODUCT_AA]);
-	int64_t each = PER_IMAGE_LOSSES * j.plan->size + whole(j.plan->scratch);
+	int64_t each = PER_IMAGE_LOSSES * j.plan->size + gemm_whole(j.plan->scratch);
 	struct storage *scratch =
 	        storage_new((size_t)(each * omp_get_max_threads()) * sizeof(float));
 	job_run(&j, scratch->data, each);

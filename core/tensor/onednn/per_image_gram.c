@@ -14,11 +14,6 @@ bool per_image_by_gram(struct shape x, struct shape g, struct shape weight)
 	return 2 * most * most < shape_count(weight);
 }
 
-static int64_t whole_panels(int64_t n)
-{
-	return (n + GEMM_PANEL - 1) / GEMM_PANEL * GEMM_PANEL;
-}
-
 static float *floats_new(int64_t count)
 {
 	float *v = aligned_alloc(64, ((size_t)count * sizeof *v + 63) / 64 * 64);
@@ -37,7 +32,7 @@ struct gram {
 
 static struct gram gram_new(struct shape a, struct shape b)
 {
-	struct gram g = {.row = whole_panels(b.d[2] * b.d[3])};
+	struct gram g = {.row = gemm_whole(b.d[2] * b.d[3])};
 
 	g.data = floats_new(a.d[2] * a.d[3] * g.row);
 	g.padded = floats_new(b.d[1] * g.row);
@@ -139,11 +134,6 @@ static void window_add(const struct per_image_use *a, const struct per_image_use
 	}
 }
 
-CLONES static double gram_dot(const float *a, const float *b, int64_t n)
-{
-	return lanes_dot(a, b, n);
-}
-
 /* The products of two uses' gradients of one image. */
 static void pair_product(const struct per_image_use *a, const struct per_image_use *b,
                          struct shape weight, int64_t image, double *product)
@@ -161,7 +151,7 @@ static void pair_product(const struct per_image_use *a, const struct per_image_u
 		if (!a->g[per_image_of[i][0]] || !b->g[per_image_of[i][1]])
 			continue;
 		gram_fill(&g, a->g[per_image_of[i][0]], b->g[per_image_of[i][1]], image);
-		product[i] += gram_dot(g.data, k.data, count);
+		product[i] += per_image_dot(g.data, k.data, count);
 	}
 	gram_free(&x);
 	gram_free(&g);

@@ -51,6 +51,7 @@ static bool fits(struct gradient_plan *p)
 
 static void prepare_x(const struct gradient_plan *p, const float *image, float *to)
 {
+	const struct tile_transforms *transforms = winograd_transforms(p->x.block);
 	struct tile_plane plane = {p->x.height, p->x.width};
 	int64_t row = row_of(&p->x), step = step_of(p, &p->x), strip;
 
@@ -59,30 +60,30 @@ static void prepare_x(const struct gradient_plan *p, const float *image, float *
 		strip = across(p) - t % across(p);
 		strip = strip < TILE_STRIP ? strip : TILE_STRIP;
 		for (int64_t k = 0; k < p->x.groups; k++)
-			winograd_transforms(p->x.block)
-			        ->input_strip(to + t * row + k * p->x.block, step, row,
-			                      image + k * p->x.pixels * p->x.block, plane, y, x,
-			                      strip);
+			transforms->input_strip(to + t * row + k * p->x.block, step, row,
+			                        image + k * p->x.pixels * p->x.block, plane, y, x,
+			                        strip);
 	}
 }
 
 static void prepare_g(const struct gradient_plan *p, const float *image, float *to)
 {
+	const struct tile_transforms *transforms = winograd_transforms(p->g.block);
 	struct tile_plane plane = {p->g.height, p->g.width};
 	int64_t row = row_of(&p->g), step = step_of(p, &p->g);
 
 	for (int64_t t = 0; t < tiles(p); t++)
 		for (int64_t k = 0; k < p->g.groups; k++)
-			winograd_transforms(p->g.block)
-			        ->output_adjoint(to + t * row + k * p->x.block, step,
-			                         image + k * p->g.pixels * p->g.block, plane,
-			                         t / across(p) * TILE, t % across(p) * TILE);
+			transforms->output_adjoint(to + t * row + k * p->g.block, step,
+			                           image + k * p->g.pixels * p->g.block, plane,
+			                           t / across(p) * TILE, t % across(p) * TILE);
 }
 
 /* Piece: (9, 16 channels read, 16 channels of the adjoint). */
 static void make(const struct gradient_plan *p, int64_t piece, const float *x, const float *g,
                  bool add, float *scratch, float *to)
 {
+	const struct tile_transforms *transforms = winograd_transforms(p->x.block);
 	int64_t rows = p->in / ROWS, step = step_of(p, &p->x), step_g = step_of(p, &p->g);
 
 	for (int64_t k = 0; k < POINTS; k++)
@@ -99,8 +100,7 @@ static void make(const struct gradient_plan *p, int64_t piece, const float *x, c
 		                        .c_row = GEMM_PANEL,
 		                        .add = add});
 	for (int64_t i = 0; i < ROWS * GEMM_PANEL; i += p->x.block)
-		winograd_transforms(p->x.block)
-		        ->weight_adjoint(to + i, ROWS * GEMM_PANEL, scratch + i, point_step);
+		transforms->weight_adjoint(to + i, ROWS * GEMM_PANEL, scratch + i, point_step);
 }
 
 static int64_t element(const struct gradient_plan *p, int64_t piece, int64_t at)
