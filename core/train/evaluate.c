@@ -1,8 +1,7 @@
 /* Evaluation of the (quantized) model on the images of a set, every rank a part of them. */
 #include "core/base/clock.h"
 #include "core/base/text.h"
-#include "core/train/trainer.h"
-#include <math.h>
+#include "core/train/predict.h"
 #include <stdlib.h>
 
 void trainer_read(const struct trainer *t, const struct dataset *d, int64_t first, int64_t n,
@@ -18,23 +17,18 @@ void trainer_read(const struct trainer *t, const struct dataset *d, int64_t firs
 	free(index);
 }
 
-/* One forward pass of samples first … first + n - 1.  Batches are cut alike whatever the number of
+/* What is said of samples first … first + n - 1.  Batches are cut alike whatever the number of
  * ranks, since a kernel's bits may depend on the size of its batch. */
 static void evaluate_batch(struct trainer *t, const struct dataset *d, struct accuracy *a,
                            int64_t first, int64_t n)
 {
 	struct tensor *images, *labels;
-	struct tape tape;
-	struct forward f;
+	struct prediction p;
 
 	trainer_read(t, d, first, n, &images, &labels);
-	tape_init(&tape, &backend_onednn);
-	tape.recording = false;
-	model_begin(&f, &tape, t->model, FORWARD_EVALUATION, trainer_quantization(t));
-	struct tensor *logits = model_forward(t->model, &f, tape_leaf(&tape, images));
-	accuracy_add(a, first, tensor_f32(logits), tensor_i32(labels), n);
-	forward_release(&f);
-	tape_release(&tape);
+	predict(t, images, &p);
+	accuracy_add(a, first, p.logits, tensor_i32(labels), n);
+	prediction_release(&p);
 	tensor_free(images);
 	tensor_free(labels);
 }

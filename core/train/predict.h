@@ -1,0 +1,16 @@
+/* What is said of a batch of images, in inference: the one way by which trials are evaluated. */
+#ifndef TRAIN_PREDICT_H
+#define TRAIN_PREDICT_H
+#include "core/train/trainer.h"
+
+struct prediction {
+	int64_t n;
+	int classes;
+	float *logits; /* (n, classes) the class probabilities are their softmax */
+};
+
+/* Of images (n, C, H, W), by the trial's model as it is, quantized where it is.  Release with
+ * prediction_release. */
+void predict(const struct trainer *t, struct tensor *images, struct prediction *out);
+void prediction_release(struct prediction *p);
+#endif
