@@ -26,11 +26,14 @@ static bool quantizes(const cJSON *filled)
 	       is_text(filled, "quant.bits", "input") || is_text(filled, "action", "allocate");
 }
 
-/* At full precision it does not matter how a model would be quantized, nor how long one would be
- * trained that is not. */
+/* At full precision it does not matter how a model would be quantized, nor of one network how it
+ * would be split, nor how long one would be trained that is not. */
 static bool matters(const struct field *field, const cJSON *filled)
 {
 	if (strncmp(field->path, "quant.", 6) == 0 && !quantizes(filled))
+		return false;
+	if ((strncmp(field->path, "split.", 6) == 0 || strncmp(field->path, "prune.", 6) == 0) &&
+	    json_at(filled, "split.submodels")->valuedouble == 0)
 		return false;
 	if (strcmp(field->path, "train.epochs") == 0 && !trial_trains(filled))
 		return false;

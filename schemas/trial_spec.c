@@ -52,6 +52,27 @@ static bool has_budget(const struct trial_spec *s)
 	       s->allocate_bit_operations > 0;
 }
 
+static bool are_lists(const cJSON *list)
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach (item, list)
+		if (!cJSON_IsArray(item))
+			return false;
+	return true;
+}
+
+static bool quantizes(const struct trial_spec *s)
+{
+	return s->quant_weight_bits || s->quant_activation_bits || strcmp(s->quant_bits, "uniform");
+}
+
+/* Whether the tree may change while it trains. */
+static bool splits(const struct trial_spec *s)
+{
+	return s->split_submodels && s->split_interval && s->train_epochs;
+}
+
 static int start_count(const struct trial_spec *s)
 {
 	return !!s->start_from_file + !!s->start_from_trial + !!s->start_from_change;
@@ -111,6 +132,21 @@ static int check_rules(const struct trial_spec *s, const cJSON *filled, const ch
 	         "0 without start_from, whose weights the teacher has"},
 	        {!s->start_from_digest || s->start_from_file, "start_from.digest",
 	         "only beside start_from.file"},
+	        {s->split_submodels != 1, "split.submodels", "0, or at least 2"},
+	        {!s->split_submodels || s->split_beta < 1, "split.beta", "below 1"},
+	        {!s->split_submodels || strcmp(s->split_grouping, "cluster") || start_count(s),
+	         "split.grouping", "cluster only with a start_from, whose features are clustered"},
+	        {!s->split_submodels || strcmp(s->split_grouping, "explicit") || s->split_groups ||
+	                 s->split_file,
+	         "split.groups", "lists of classes, which grouping explicit needs"},
+	        {are_lists(s->split_groups), "split.groups", "lists of classes"},
+	        {!s->split_submodels || s->distill_weight == 0, "distill.weight",
+	         "0 with split.submodels"},
+	        {!s->split_submodels || s->train_label_smoothing == 0, "train.label_smoothing",
+	         "0 with split.submodels, which have targets of their own"},
+	        {!splits(s) || !quantizes(s), "quant",
+	         "nothing while the tree grows (split.interval and train.epochs): start from a "
+	         "trained one, with split.interval 0"},
 	};
 	int problems = 0;
 

@@ -88,6 +88,7 @@ static void identity_depends_on_each_identity_field_and_no_other(void **state)
 	int changed = 0, kept = 0;
 
 	json_put(base, "quant.weight_bits", cJSON_CreateNumber(4));
+	json_put(base, "split.submodels", cJSON_CreateNumber(4));
 	trial_fill(base);
 	trial_identity(base, before);
 	for (size_t i = 0; i < trial_fields.count; i++) {
@@ -120,6 +121,17 @@ static void full_precision_has_one_identity(void **state)
 	identity_of(plain, plain_hex);
 	identity_of("{\"data\": {\"name\": \"cifar10\"}, \"model\": {\"name\": \"resnet20\"},"
 	            " \"quant\": {\"weight_bits\": 32, \"keep_last\": false}}",
+	            hex);
+	assert_string_equal(hex, plain_hex);
+}
+
+static void one_network_has_one_identity_however_it_would_be_split(void **state)
+{
+	char plain_hex[SHA256_HEX], hex[SHA256_HEX];
+
+	identity_of(plain, plain_hex);
+	identity_of("{\"data\": {\"name\": \"cifar10\"}, \"model\": {\"name\": \"resnet20\"},"
+	            " \"split\": {\"threshold\": 0.1}, \"prune\": {\"flops\": 2}}",
 	            hex);
 	assert_string_equal(hex, plain_hex);
 }
@@ -229,6 +241,7 @@ int main(void)
 	        cmocka_unit_test(identity_ignores_spelling_and_defaults),
 	        cmocka_unit_test(identity_depends_on_each_identity_field_and_no_other),
 	        cmocka_unit_test(full_precision_has_one_identity),
+	        cmocka_unit_test(one_network_has_one_identity_however_it_would_be_split),
 	        cmocka_unit_test(whatever_quantizes_makes_its_settings_count),
 	        cmocka_unit_test(parent_is_the_patched_trial_without_its_own_parent),
 	        cmocka_unit_test(parent_of_a_measurement_trains),

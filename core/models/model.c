@@ -2,6 +2,7 @@
 #include "core/models/model.h"
 #include "core/base/text.h"
 #include "core/models/resnet.h"
+#include "core/split/subtask_loss.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,15 +109,35 @@ int model_config_images(struct model_config *c, int image_px, const char *stem, 
 	return found ? 0 : unknown_stem(stem, e);
 }
 
+int model_submodels(const struct model *m)
+{
+	return m->config.subtasks ? m->config.subtasks->count : 1;
+}
+
+void model_outputs(const struct model_config *c, int outputs[])
+{
+	if (!c->subtasks)
+		outputs[0] = c->classes;
+	for (int s = 0; c->subtasks && s < c->subtasks->count; s++)
+		outputs[s] = c->subtasks->size[s] + 1; /* and the outside */
+}
+
 struct model *model_new(const struct model_config *c, enum dtype type)
 {
 	assert(c->stages >= 1 && c->stages <= MODEL_STAGES && c->width >= 1 && c->classes >= 1);
 	struct model *m = xcalloc(1, sizeof(*m));
 	struct builder b = {&m->parameters, &m->buffers, type,
 	                    c->norm_eps,    c->image_px, c->image_px};
+	int outputs[SUBMODELS_MAX];
+	struct backbone backbone;
 
 	m->config = *c;
-	m->net = resnet_new(c, &b);
+	backbone_init(&backbone, c);
+	m->tree = c->tree ? tree_copy(c->tree) : tree_trunk(&backbone, model_submodels(m));
+	m->config.tree = c->tree ? m->tree : NULL;
+	backbone_release(&backbone);
+	model_outputs(c, outputs);
+	m->net = resnet_new(c, m->tree, outputs, &b);
 	return m;
 }
 
@@ -125,6 +146,7 @@ void model_free(struct model *m)
 	if (!m)
 		return;
 	resnet_free(m->net);
+	tree_free(m->tree);
 	parameter_release(&m->parameters);
 	parameter_release(&m->buffers);
 	free(m);
@@ -149,10 +171,25 @@ void model_begin(struct forward *f, struct tape *t, const struct model *m, enum 
 	forward_init(f, t, &m->parameters, &m->buffers, mode, q);
 }
 
-struct tensor *model_forward(const struct model *m, struct forward *f, struct tensor *images)
+void model_heads(const struct model *m, struct forward *f, struct tensor *images, uint32_t wanted,
+                 struct tensor *heads[])
 {
 	assert(images->shape.n == 4 && images->shape.d[1] == m->config.channels);
-	return resnet_forward(m->net, f, images);
+	resnet_forward(m->net, f, images, wanted, heads);
+}
+
+struct tensor *model_features(const struct model *m, struct forward *f, struct tensor *images)
+{
+	return resnet_features(m->net, f, images);
+}
+
+struct tensor *model_forward(const struct model *m, struct forward *f, struct tensor *images)
+{
+	struct tensor *heads[SUBMODELS_MAX];
+
+	model_heads(m, f, images, UINT32_MAX, heads);
+	return m->config.subtasks ? subtask_own_logits(f->tape, m->config.subtasks, heads)
+	                          : heads[0];
 }
 
 static void move_towards(struct tensor *buffer, struct tensor *batch, double momentum)

@@ -2,8 +2,9 @@
 #ifndef MODELS_MODEL_H
 #define MODELS_MODEL_H
 #include "core/nn/forward.h"
+#include "core/split/subtasks.h"
 
-enum { MODEL_STAGES = 8 };
+enum { MODEL_STAGES = 8, SUBMODELS_MAX = 32 };
 enum model_shortcut {
 	SHORTCUT_PAD,        /* option A of He et al.: subsample, pad channels with zeros */
 	SHORTCUT_PROJECTION, /* option B: 1x1 convolution and batch norm */
@@ -40,6 +41,11 @@ struct model_config {
 	int classes;
 	double norm_eps;      /* batch norm: 1e-5 */
 	double norm_momentum; /* running = (1 - momentum) running + momentum batch: 0.1 */
+
+	/* Split into submodels: their classes, which must outlive the model, and how they share the
+	 * layers (null: all of them).  Null: one network. */
+	const struct subtasks *subtasks;
+	const struct tree *tree;
 };
 
 /* The named models, one row each. */
@@ -64,6 +70,7 @@ struct model {
 	struct model_config config;
 	struct parameter_set parameters; /* all trainable, in definition order */
 	struct parameter_set buffers;    /* running mean, variance of each batch norm, in order */
+	struct tree *tree; /* config.tree is this one, where the configuration gave one */
 	struct resnet *net;
 	bool folded; /* its batch norms are shifts alone (model_fold) */
 };
@@ -83,6 +90,16 @@ void model_begin(struct forward *f, struct tape *t, const struct model *m, enum 
 
 /* images (N, channels, H, W), on the tape, of the model's type -> logits (N, classes). */
 struct tensor *model_forward(const struct model *m, struct forward *f, struct tensor *images);
+
+struct tensor *model_features(const struct model *m, struct forward *f,
+                              struct tensor *images); /* (N, C): what the last layer reads */
+
+/* The same -> heads[s] (N, K_s + 1) of the submodels that are wanted, a bit each: logits of its
+ * classes, then of the outside.  Of one network the logits are its only head. */
+void model_heads(const struct model *m, struct forward *f, struct tensor *images, uint32_t wanted,
+                 struct tensor *heads[]);
+int model_submodels(const struct model *m); /* 1: one network */
+void model_outputs(const struct model_config *c, int outputs[]); /* K_s + 1 of each submodel */
 
 /* buffer[i] = (1 - momentum) buffer[i] + momentum statistics[i], once per step; statistics as in
  * struct forward, averaged over the shards by the caller. */
