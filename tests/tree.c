@@ -69,7 +69,7 @@ static double *logits_of(const struct model *m, const struct backend *backend,
                          enum forward_mode mode, bool recording)
 {
 	struct tensor *images = images_of(m->parameters.item[0].value->type);
-	struct tensor *heads[SUBMODELS_MAX];
+	struct tensor *heads[SUBTASKS_MAX];
 	double *all = xcalloc(IMAGES * (CLASSES + SUBMODELS), sizeof *all), *out = all;
 	struct tape t;
 	struct forward f;
@@ -193,7 +193,7 @@ static struct tree *pruned_tree(const struct tree *from, const struct model_conf
                                 int multiple)
 {
 	struct tree *t = tree_copy(from);
-	int *of = xcalloc((size_t)t->nodes, sizeof *of), outputs[SUBMODELS_MAX];
+	int *of = xcalloc((size_t)t->nodes, sizeof *of), outputs[SUBTASKS_MAX];
 	struct backbone b;
 
 	backbone_init(&b, c);
@@ -275,7 +275,7 @@ static void costs_of_a_tree_are_those_of_its_model(void **state)
 	for (int i = 0; i < NETS; i++) {
 		struct model_config c = config_of(nets[i].name, nets[i].shortcut);
 		struct backbone b;
-		int outputs[SUBMODELS_MAX];
+		int outputs[SUBTASKS_MAX];
 
 		backbone_init(&b, &c);
 		model_outputs(&c, outputs);
@@ -299,7 +299,7 @@ static void costs_of_a_tree_are_those_of_its_model(void **state)
 static void pruning_ends_within_one_step_of_the_budget(void **state)
 {
 	struct model_config c = config_of("resnet18", NULL);
-	int outputs[SUBMODELS_MAX];
+	int outputs[SUBTASKS_MAX];
 	struct backbone b;
 
 	c.width = 32;

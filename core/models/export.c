@@ -3,6 +3,7 @@
 #include "core/models/bits.h"
 #include "core/models/cost.h"
 #include "core/models/fold.h"
+#include "core/models/split_record.h"
 #include "core/models/quantized.h"
 #include "core/models/weights.h"
 #include <stdlib.h>
@@ -79,6 +80,7 @@ static void put_metadata(struct safetensors_writer *w, const struct model *m,
 	safetensors_put_metadata(w, "bits", text);
 	safetensors_put_metadata(w, "activation_bits", inputs);
 	safetensors_put_metadata(w, "model_bytes", bytes);
+	split_record_put(m, w);
 	if (m->folded)
 		safetensors_put_metadata(w, "folded", "true");
 	free(inputs);

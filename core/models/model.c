@@ -128,7 +128,7 @@ struct model *model_new(const struct model_config *c, enum dtype type)
 	struct model *m = xcalloc(1, sizeof(*m));
 	struct builder b = {&m->parameters, &m->buffers, type,
 	                    c->norm_eps,    c->image_px, c->image_px};
-	int outputs[SUBMODELS_MAX];
+	int outputs[SUBTASKS_MAX];
 	struct backbone backbone;
 
 	m->config = *c;
@@ -185,7 +185,7 @@ struct tensor *model_features(const struct model *m, struct forward *f, struct t
 
 struct tensor *model_forward(const struct model *m, struct forward *f, struct tensor *images)
 {
-	struct tensor *heads[SUBMODELS_MAX];
+	struct tensor *heads[SUBTASKS_MAX];
 
 	model_heads(m, f, images, UINT32_MAX, heads);
 	return m->config.subtasks ? subtask_own_logits(f->tape, m->config.subtasks, heads)

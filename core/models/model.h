@@ -4,7 +4,7 @@
 #include "core/nn/forward.h"
 #include "core/split/subtasks.h"
 
-enum { MODEL_STAGES = 8, SUBMODELS_MAX = 32 };
+enum { MODEL_STAGES = 8 };
 enum model_shortcut {
 	SHORTCUT_PAD,        /* option A of He et al.: subsample, pad channels with zeros */
 	SHORTCUT_PROJECTION, /* option B: 1x1 convolution and batch norm */

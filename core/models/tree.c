@@ -6,7 +6,7 @@
 
 static uint32_t all_of(int submodels)
 {
-	assert(submodels >= 1 && submodels <= SUBMODELS_MAX);
+	assert(submodels >= 1 && submodels <= SUBTASKS_MAX);
 	return submodels == 32 ? UINT32_MAX : (1u << submodels) - 1;
 }
 

@@ -2,6 +2,7 @@
 #include "core/models/weights.h"
 #include "core/base/text.h"
 #include "core/models/fold.h"
+#include "core/models/split_record.h"
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
@@ -250,6 +251,7 @@ int model_load(struct model *m, const char *path, struct error *e)
 
 void model_save(const struct model *m, struct safetensors_writer *w)
 {
+	split_record_put(m, w);
 	for (int i = 0; i < m->parameters.count; i++)
 		safetensors_put_tensor(w, m->parameters.item[i].name, m->parameters.item[i].value);
 	for (int i = 0; i < m->buffers.count; i++)

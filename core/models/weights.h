@@ -12,7 +12,8 @@
 int model_load(struct model *m, const char *path, struct error *e);
 int model_load_from(struct model *m, const struct safetensors *file, struct error *e);
 
-/* Adds all parameters and buffers to a file that is being written. */
+/* Adds all parameters and buffers to a file that is being written, and how a split model is split.
+ */
 void model_save(const struct model *m, struct safetensors_writer *w);
 
 /* The quantized model: "X.weight" of b bits becomes "X.weight.codes" (I8, whatever b is) and

@@ -65,6 +65,21 @@ void average_settle(struct average *a, struct model *m)
 	average_release(a);
 }
 
+void average_reshape(struct average *a, const struct reshape *r)
+{
+	struct tensor **old = a->value;
+
+	if (!a->count)
+		return;
+	a->value = xcalloc((size_t)r->items, sizeof(*a->value));
+	for (int i = 0; i < r->items; i++)
+		a->value[i] = reshape_tensor(r, i, old[r->item[i].source]);
+	for (int i = 0; i < a->count; i++)
+		tensor_free(old[i]);
+	free(old);
+	a->count = r->items;
+}
+
 struct tensor *average_value(const struct average *a, const struct model *m, int index, char **name)
 {
 	assert(index >= 0 && index < a->count);

@@ -1,7 +1,7 @@
 /* A moving average of a model's weights and running statistics, as timm's ModelEmaV2. */
 #ifndef TRAIN_AVERAGE_H
 #define TRAIN_AVERAGE_H
-#include "core/models/model.h"
+#include "core/models/reshape.h"
 
 struct average {
 	struct tensor **value; /* (count) of the parameters, then of the buffers */
@@ -23,6 +23,9 @@ void average_swap(struct average *a, struct model *m);
 
 /* The model takes the average's values for good; then there is none any more. */
 void average_settle(struct average *a, struct model *m);
+
+/* Goes on with the values that the items of a model in another shape had. */
+void average_reshape(struct average *a, const struct reshape *r);
 
 /* For checkpoints: value `index` and its name, "trawl.average.<parameter>", the caller's to free.
  */

@@ -72,6 +72,15 @@ static void put_state(const struct trainer *t, struct safetensors_writer *w)
 	}
 }
 
+static void put_growth(const struct trainer *t, struct safetensors_writer *w)
+{
+	if (!t->subtasks.count)
+		return;
+	char *text = growth_text(&t->growth);
+	safetensors_put_metadata(w, "growth", text);
+	free(text);
+}
+
 static void put_bits(const struct trainer *t, struct safetensors_writer *w)
 {
 	if (!t->quantized)
@@ -97,6 +106,7 @@ static struct safetensors_writer *put_all(const struct trainer *t,
 	safetensors_put_metadata(w, "identity", t->identity);
 	safetensors_put_metadata(w, "numerics", t->numerics);
 	model_save(t->model, w);
+	put_growth(t, w);
 	put_bits(t, w);
 	put_state(t, w);
 	if (input_ranges(t))

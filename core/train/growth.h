@@ -1,24 +1,21 @@
-/* How far the tree of a Split-Ensemble has grown: what checkpoints and results keep of it. */
+/* How far the tree of a Split-Ensemble has grown, besides its shape: metadata "growth" of
+ * checkpoints. */
 #ifndef TRAIN_GROWTH_H
 #define TRAIN_GROWTH_H
-#include "core/models/model.h"
+#include <stdbool.h>
+#include <stdint.h>
 
 struct growth {
+	bool brought;       /* the tree came with the file that the trial began with */
 	int64_t looked;     /* epochs finished when splits were last looked for; 0: never yet */
 	int splits, pruned; /* branches split, channels taken out so far */
-	double least;       /* the least threshold that would have cut a branch at the last look;
-	                       NaN: none was looked for */
+	double least;       /* the least cutting threshold of the last look; NaN: there was none */
 	char *least_layer;  /* where; null: nowhere */
 };
 void growth_init(struct growth *g);
 void growth_release(struct growth *g);
 
-/* {"groups": [[class, …], …], "tree": as tree_json, "looked", "splits", "pruned", "least",
- * "least_layer"}, on one line; the caller's to free. */
-char *growth_text(const struct growth *g, const struct model *m);
-
-/* Reads that: the subtasks of a task of `classes`, the growth and the tree of a backbone (the
- * caller's to release each).  Fails on anything else, with nothing to release. */
-int growth_parse(const char *text, const struct model_config *c, struct subtasks *subtasks,
-                 struct growth *g, struct tree **tree, struct error *e);
+/* On one line, for growth_read; the caller's to free. */
+char *growth_text(const struct growth *g);
+void growth_read(struct growth *g, const char *text); /* what it lacks stays */
 #endif

@@ -6,6 +6,7 @@
 #include "core/models/quantized.h"
 #include "core/models/weights.h"
 #include "core/train/checkpoint.h"
+#include "core/train/splitting.h"
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -106,6 +107,8 @@ static int train(struct trainer *t, struct error *e)
 {
 	while (t->position.epoch < t->spec->train_epochs) {
 		int ended = train_epoch(t, e);
+		if (ended == LOOP_GOES_ON)
+			ended = splitting_look(t, e);
 		if (ended == LOOP_GOES_ON)
 			ended = evaluate(t, e);
 		if (ended != LOOP_GOES_ON)

@@ -75,16 +75,33 @@ static struct tensor *distillation(const struct batch_pass *b, struct tape *t,
 	return op_scale(t, loss, b->objective->distill * temperature * temperature);
 }
 
+/* The forward pass; the loss of submodels, or null where there is one network. */
+static struct tensor *run_model(struct batch_pass *b, struct forward *f, struct tensor *labels)
+{
+	const struct objective *o = b->objective;
+	struct tensor *images = tape_leaf(f->tape, b->images), *heads[SUBTASKS_MAX];
+
+	if (!o->subtasks) {
+		b->logits = model_forward(b->model, f, images);
+		b->cross_entropy = op_cross_entropy(f->tape, b->logits, labels);
+		return NULL;
+	}
+	model_heads(b->model, f, images, UINT32_MAX, heads);
+	struct subtask_losses l =
+	        subtask_losses(f->tape, o->subtasks, &o->subtask, heads, b->labels);
+	b->logits = l.own;
+	b->cross_entropy = l.cross_entropy;
+	return l.total;
+}
+
 struct losses batch_losses(void *self, struct forward *f)
 {
 	struct batch_pass *b = self;
 	struct tape *t = f->tape;
 	struct tensor *labels = tape_leaf(t, b->labels);
-
-	b->logits = model_forward(b->model, f, tape_leaf(t, b->images));
-	b->cross_entropy = op_cross_entropy(t, b->logits, labels);
+	struct tensor *of_submodels = run_model(b, f, labels);
 	struct tensor *plain = op_mean(t, b->cross_entropy);
-	struct losses l = {plain, plain};
+	struct losses l = {of_submodels ? of_submodels : plain, plain};
 	if (b->objective->term.lambda > 0 && b->objective->critical)
 		l.term = op_mean(
 		        t, critical_cross_entropy(t, b->logits, b->labels, b->objective->critical));

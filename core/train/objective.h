@@ -4,12 +4,15 @@
 #define TRAIN_OBJECTIVE_H
 #include "core/eval/critical.h"
 #include "core/fisher/regularizer.h"
+#include "core/split/subtask_loss.h"
 
 struct objective {
 	struct regularizer term;
 	const struct critical *critical; /* the term is of L_F (methods.md A1); null: of L_A */
 	struct model *teacher;           /* full precision; null: no distillation.  Owned */
 	double smoothing;                /* of the labels in L_A, not in the term's loss */
+	const struct subtasks *subtasks; /* L = sum of submodels' losses (B2); null: one network */
+	struct subtask_objective subtask;
 	double distill, temperature;     /* L = L_A + distill * T^2 KL(teacher | model) at T */
 };
 void objective_release(struct objective *o);

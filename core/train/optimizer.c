@@ -210,6 +210,22 @@ double optimizer_step(struct optimizer *o, struct tensor *const gradient[], doub
 	return norm;
 }
 
+void optimizer_reshape(struct optimizer *o, struct parameter_set *parameters,
+                       const struct reshape *r)
+{
+	for (int k = 0; k < OPTIMIZER_SLOTS && o->state[k]; k++) {
+		struct tensor **old = o->state[k];
+
+		o->state[k] = xcalloc((size_t)parameters->count, sizeof(*old));
+		for (int i = 0; i < parameters->count; i++)
+			o->state[k][i] = reshape_tensor(r, i, old[r->item[i].source]);
+		for (int i = 0; i < o->parameters->count; i++)
+			tensor_free(old[i]);
+		free(old);
+	}
+	o->parameters = parameters;
+}
+
 int optimizer_state_count(const struct optimizer *o)
 {
 	int slots = 0;

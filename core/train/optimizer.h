@@ -1,7 +1,7 @@
 /* Optimizers: one update of all parameters from their gradients, and the state that it needs. */
 #ifndef TRAIN_OPTIMIZER_H
 #define TRAIN_OPTIMIZER_H
-#include "core/nn/parameter.h"
+#include "core/models/reshape.h"
 
 struct optimizer_settings {
 	const char *kind;    /* a row of optimizer_rules[]: "sgd" "adamw" */
@@ -46,6 +46,10 @@ void optimizer_release(struct optimizer *o);
  * Sums in one fixed order.  Returns the total norm of the
  * gradients before clipping. */
 double optimizer_step(struct optimizer *o, struct tensor *const gradient[], double rate);
+
+/* Goes on with the parameters of a model in another shape, and the state that theirs had. */
+void optimizer_reshape(struct optimizer *o, struct parameter_set *parameters,
+                       const struct reshape *r);
 
 /* State for checkpoints: tensor `index` of 0 … count-1 and its name,
  * "optimizer.<slot>.<parameter>", the caller's to free. */

@@ -5,6 +5,7 @@
 #include "core/models/quantized.h"
 #include "core/models/weights.h"
 #include "core/train/checkpoint.h"
+#include "core/train/grouping.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,8 +23,7 @@ static int check_digest(const char *path, const char *digest, struct error *e)
 	return 0;
 }
 
-/* The file that the trial starts from, whole and the one that is meant; *path null: none. */
-static enum outcome find_start(struct trainer *t, const char **path, struct error *e)
+enum outcome start_find(struct trainer *t, const char **path, struct error *e)
 {
 	const struct trial_spec *s = t->spec;
 	const char *digest = t->files.input ? NULL : s->start_from_digest;
@@ -109,6 +109,14 @@ static int load_teacher(struct trainer *t, const char *path, struct error *e)
 	return checkpoint_load_model(t, teacher, path, e);
 }
 
+/* One network's weights serve a tree's trunk, or have only told how to group the classes. */
+static int load_weights(struct trainer *t, const char *path, struct error *e)
+{
+	if (!t->subtasks.count || t->growth.brought)
+		return checkpoint_load_model(t, t->model, path, e);
+	return t->spec->split_warm_start ? grouping_load_trunk(t, path, e) : 0;
+}
+
 enum outcome start_load(struct trainer *t, struct error *e)
 {
 	bool bits = strcmp(t->spec->quant_bits, "input") == 0;
@@ -118,12 +126,11 @@ enum outcome start_load(struct trainer *t, struct error *e)
 
 	if (resumed && !bits && !teach)
 		return OUTCOME_DONE;
-	enum outcome found = find_start(t, &path, e);
+	enum outcome found = start_find(t, &path, e);
 	if (found != OUTCOME_DONE || !path)
 		return found;
 	bool steps = !resumed && t->quantized && t->quantization.step;
-	if ((!resumed && checkpoint_load_model(t, t->model, path, e)) ||
-	    (bits && load_bits(t, path, e)) || (steps && load_steps(t, path, e)) ||
+	if ((!resumed && load_weights(t, path, e)) || (bits && load_bits(t, path, e)) || (steps && load_steps(t, path, e)) ||
 	    (teach && load_teacher(t, path, e)))
 		return OUTCOME_ERROR;
 	return OUTCOME_DONE;

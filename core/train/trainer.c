@@ -10,6 +10,8 @@
 #include "core/tensor/onednn/onednn.h"
 #include "core/train/calibrate.h"
 #include "core/train/checkpoint.h"
+#include "core/train/grouping.h"
+#include "core/train/splitting.h"
 #include "core/train/start.h"
 #include <math.h>
 #include <omp.h>
@@ -123,7 +125,8 @@ static int64_t measured_images(const struct trial_spec *s)
 {
 	bool maps = !strcmp(s->action, "landscape");
 	bool measures = !strcmp(s->action, "fisher") || chooses_bits(s);
-	const int64_t wanted[] = {s->eval_train_images, maps ? s->landscape_images : 0,
+	bool clusters = s->split_submodels && !strcmp(s->split_grouping, "cluster");
+	const int64_t wanted[] = {s->eval_train_images, clusters ? GROUPING_IMAGES : 0, maps ? s->landscape_images : 0,
 	                          measures ? s->fisher_images : 0,
 	                          maps || measures ? s->fisher_hessian_images : 0};
 	int64_t most = 0;
@@ -175,25 +178,58 @@ static void make_objective(struct trainer *t)
 	                           .temperature = s->distill_temperature};
 	if (t->critical.count && strcmp(s->fisher_loss, "all") != 0)
 		t->objective.critical = &t->critical;
+	if (!t->subtasks.count)
+		return;
+	t->objective.subtasks = &t->subtasks;
+	t->objective.subtask = (struct subtask_objective){
+	        .beta = s->split_beta,
+	        .samples_per_class =
+	                t->train ? (double)t->train->count / t->train->classes : 1,
+	        .lambda = s->split_lambda,
+	        .one_hot = !strcmp(s->split_targets, "one_hot")};
 }
 
-static int make_model(struct trainer *t, struct error *e)
+static int configure(const struct trainer *t, struct model_config *c, struct error *e)
 {
 	const struct trial_spec *s = t->spec;
 	int classes = s->data_classes ? (int)s->data_classes : t->test->classes;
 	const char *shortcut = strcmp(s->model_shortcut, "auto") ? s->model_shortcut : NULL;
-	struct model_config c;
 
 	if (classes < t->test->classes)
 		return error_set(e, "data.classes is %d, but %s has %d classes", classes,
 		                 s->data_name, t->test->classes);
-	if (model_config_named(&c, s->model_name, classes, shortcut, e) ||
-	    model_config_images(&c, t->test->height, s->model_stem, e))
+	if (model_config_named(c, s->model_name, classes, shortcut, e) ||
+	    model_config_images(c, t->test->height, s->model_stem, e))
 		return -1;
 	if (s->model_width)
-		c.width = (int)s->model_width;
+		c->width = (int)s->model_width;
+	return 0;
+}
+
+static enum outcome make_model(struct trainer *t, struct error *e)
+{
+	struct model_config c;
+	struct tree *tree = NULL;
+
+	if (configure(t, &c, e))
+		return OUTCOME_ERROR;
+	if (t->spec->split_submodels) {
+		enum outcome begun = grouping_begin(t, &c, &tree, e);
+		if (begun != OUTCOME_DONE)
+			return begun;
+		c.subtasks = &t->subtasks;
+		c.tree = tree;
+	}
 	t->model = model_new(&c, F32);
-	parameter_start(&t->model->parameters, s->train_seed);
+	tree_free(tree);
+	parameter_start(&t->model->parameters, t->spec->train_seed);
+	make_objective(t);
+	return OUTCOME_DONE;
+}
+
+static int make_quantization(struct trainer *t, struct error *e)
+{
+	const struct trial_spec *s = t->spec;
 	bool by_percentile = strcmp(s->quant_activation_range, "percentile") == 0;
 	bool later = !strcmp(s->quant_bits, "input") || chooses_bits(s);
 	struct quantization_settings q = {
@@ -206,7 +242,6 @@ static int make_model(struct trainer *t, struct error *e)
 	        .activation_bits = (int)s->quant_activation_bits,
 	        .activation_percentile = by_percentile ? s->quant_percentile : 100};
 	t->quantized = q.weight_bits != 0 || q.activation_bits != 0; /* 32 was made 0 */
-	make_objective(t);
 	if (!t->quantized)
 		return 0;
 	if (quantization_init(&t->quantization, t->model, &q, e))
@@ -248,6 +283,46 @@ static struct tensor **tensors_like(const struct parameter_set *s)
 	return like;
 }
 
+/* Room for what a step gathers for each parameter and buffer. */
+static void make_sums(struct trainer *t)
+{
+	const struct parameter_set *parameters = &t->model->parameters;
+	const struct parameter_set *buffers = &t->model->buffers;
+
+	t->gradient = tensors_like(parameters);
+	t->statistics = tensors_like(buffers);
+	shard_sum_init(&t->sum, parameter_elements(parameters) + parameter_elements(buffers));
+}
+
+static void tensors_free(struct tensor **tensors, int count)
+{
+	for (int i = 0; tensors && i < count; i++)
+		tensor_free(tensors[i]);
+	free(tensors);
+}
+
+static void free_sums(struct trainer *t)
+{
+	tensors_free(t->gradient, t->model->parameters.count);
+	tensors_free(t->statistics, t->model->buffers.count);
+	shard_sum_release(&t->sum);
+}
+
+void trainer_reshape(struct trainer *t, const struct tree *tree)
+{
+	struct reshape r;
+	struct model *model = model_reshape(t->model, tree, &r);
+
+	assert(!t->quantized && !trainer_amid_update(t));
+	optimizer_reshape(&t->optimizer, &model->parameters, &r);
+	average_reshape(&t->average, &r);
+	free_sums(t);
+	model_free(t->model);
+	t->model = model;
+	make_sums(t);
+	reshape_release(&r);
+}
+
 static int make_optimizer(struct trainer *t, struct error *e)
 {
 	const struct trial_spec *s = t->spec;
@@ -261,10 +336,7 @@ static int make_optimizer(struct trainer *t, struct error *e)
 	settings.weight_decay = s->train_weight_decay;
 	settings.clip_norm = s->train_clip_norm;
 	average_init(&t->average, t->model, s->train_epochs ? s->train_ema_decay : 0);
-	t->gradient = tensors_like(&t->model->parameters);
-	t->statistics = tensors_like(&t->model->buffers);
-	shard_sum_init(&t->sum, parameter_elements(&t->model->parameters) +
-	                                parameter_elements(&t->model->buffers));
+	make_sums(t);
 	if (make_schedule(t, e))
 		return -1;
 	return optimizer_init(&t->optimizer, &settings, &t->model->parameters, e);
@@ -294,7 +366,10 @@ static enum outcome prepare(struct trainer *t, struct error *e)
 	int found = folder_make(t->files.folder, e) || find_data(t, e) ? -1 : 0;
 	if (parallel_outcome(&t->parallel, found, e) || open_data(t, e))
 		return OUTCOME_REFUSE;
-	if (make_model(t, e) || make_optimizer(t, e))
+	enum outcome made = make_model(t, e);
+	if (made != OUTCOME_DONE)
+		return made;
+	if (splitting_check(t, e) || make_quantization(t, e) || make_optimizer(t, e))
 		return OUTCOME_ERROR;
 	if (t->files.resume && checkpoint_resume(t, t->files.resume, e))
 		return OUTCOME_CHECKPOINT_BAD;
@@ -328,6 +403,7 @@ enum outcome trainer_init(struct trainer *t, const cJSON *trial, const struct tr
 	                      .evaluated_step = -1};
 	t->clock = t->checkpoint_clock = t->progress_clock = clock_seconds();
 	result_init(&t->result);
+	growth_init(&t->growth);
 	trial_identity(trial, t->identity);
 	tell_start(t);
 	enum outcome outcome = prepare(t, e);
@@ -335,21 +411,12 @@ enum outcome trainer_init(struct trainer *t, const cJSON *trial, const struct tr
 	return outcome;
 }
 
-static void tensors_free(struct tensor **tensors, int count)
-{
-	for (int i = 0; tensors && i < count; i++)
-		tensor_free(tensors[i]);
-	free(tensors);
-}
-
 void trainer_release(struct trainer *t)
 {
 	for (int i = 0; i < t->artifacts; i++)
 		free((char *)t->artifact[i].path);
-	if (t->model) {
-		tensors_free(t->gradient, t->model->parameters.count);
-		tensors_free(t->statistics, t->model->buffers.count);
-	}
+	if (t->model)
+		free_sums(t);
 	if (t->optimizer.rule)
 		optimizer_release(&t->optimizer);
 	if (t->quantized)
@@ -357,7 +424,8 @@ void trainer_release(struct trainer *t)
 	objective_release(&t->objective);
 	average_release(&t->average);
 	model_free(t->model);
-	shard_sum_release(&t->sum);
+	subtasks_release(&t->subtasks);
+	growth_release(&t->growth);
 	critical_release(&t->critical);
 	accuracy_release(&t->accuracy);
 	accuracy_release(&t->seen_accuracy);

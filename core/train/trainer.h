@@ -5,6 +5,7 @@
 #include "core/eval/accuracy.h"
 #include "core/models/cost.h"
 #include "core/train/average.h"
+#include "core/train/growth.h"
 #include "core/train/input.h"
 #include "core/train/objective.h"
 #include "core/train/optimizer.h"
@@ -85,6 +86,8 @@ struct trainer {
 	int64_t *sample;    /* (train->count) the order of sample_epoch */
 	int64_t sample_epoch;
 
+	struct subtasks subtasks; /* of a Split-Ensemble; count 0: one network */
+	struct growth growth;     /* of its tree, model->tree */
 	struct model *model;
 	struct average average; /* of the model over time: what is evaluated and kept */
 	struct quantization quantization;
@@ -132,6 +135,10 @@ int trainer_settle(struct trainer *t, struct error *e);
  * opens first and builds the cache where there is none.  Free with dataset_free. */
 int trainer_open(struct trainer *t, enum split split, int64_t limit, struct dataset **out,
                  struct error *e);
+
+/* The model goes on in the shape of another tree, and all that is kept for its parameters with it:
+ * exact copies where it was split, without the channels that were taken out. */
+void trainer_reshape(struct trainer *t, const struct tree *tree);
 
 /* Batches; the last one of an epoch may be partial, it counts. */
 int64_t trainer_steps_per_epoch(const struct trainer *t);
