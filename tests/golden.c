@@ -16,6 +16,7 @@ static const struct golden_kind kinds[] = {
         {"classifier", classifier_run, false},
         {"ood_metrics", ood_metrics_run, false},
         {"optimizer", optimizer_run, false},
+        {"split_ensemble", split_ensemble_run, false},
 };
 
 static const struct precision precisions[] = {

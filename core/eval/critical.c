@@ -1,36 +1,9 @@
 /* Critical categories: who they are, and the logits and labels of telling them from the others. */
 #include "core/eval/critical.h"
 #include "core/base/text.h"
+#include "core/data/class.h"
 #include <stdlib.h>
 #include <string.h>
-
-static int class_named(const struct dataset *d, const char *name, struct error *e)
-{
-	size_t classes = (size_t)d->classes;
-
-	for (int k = 0; k < d->classes; k++)
-		if (strcmp(d->class_name[k], name) == 0)
-			return k;
-	const char **known = xcalloc(classes, sizeof *known);
-	for (size_t k = 0; k < classes; k++)
-		known[k] = d->class_name[k];
-	const char *near = nearest_name(name, known, classes);
-	free(known);
-	return error_set(e, "critical.categories: %s has no category \"%s\"%s%s%s", d->name, name,
-	                 near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
-}
-
-static int class_of(const struct dataset *d, const cJSON *item, struct error *e)
-{
-	if (cJSON_IsString(item))
-		return class_named(d, item->valuestring, e);
-	if (!cJSON_IsNumber(item) || item->valuedouble != item->valueint || item->valueint < 0 ||
-	    item->valueint >= d->classes)
-		return error_set(e,
-		                 "critical.categories: elements are names, or indices from 0 to %d",
-		                 d->classes - 1);
-	return item->valueint;
-}
 
 static int critical_add(struct critical *c, const struct dataset *d, int k, struct error *e)
 {
@@ -47,8 +20,10 @@ static int add_listed(struct critical *c, const cJSON *list, const struct datase
 	const cJSON *item;
 
 	cJSON_ArrayForEach (item, list) {
-		int k = class_of(d, item, e);
-		if (k < 0 || critical_add(c, d, k, e))
+		int k = class_of_json(d, item, e);
+		if (k < 0)
+			return error_prefix(e, "critical.categories");
+		if (critical_add(c, d, k, e))
 			return -1;
 	}
 	return 0;

@@ -31,7 +31,7 @@ struct branch_split {
 	uint32_t apart;   /* those of them that get a copy of their own */
 	double threshold; /* the layer's minimal cutting threshold for this branch */
 };
-enum { SPLITS_MAX = 2 * SUBTASKS_MAX }; /* a tree has fewer branches */
+enum { SPLITS_MAX = SUBTASKS_MAX }; /* branches of two or more are fewer than submodels */
 
 /* The splits of one round into found[SPLITS_MAX], in the order of layers; returns how many.  Each
  * branch of two or more submodels is cut at its earliest layer whose minimal cutting threshold is

@@ -22,7 +22,13 @@ struct subtasks {
 };
 void subtasks_release(struct subtasks *s);
 const int *subtasks_members(const struct subtasks *s, int submodel); /* (K_i) its classes */
+int subtasks_check_count(int classes, int count, struct error *e);   /* can so many be made? */
 cJSON *subtasks_to_json(const struct subtasks *s); /* lists of indices, for subtasks_from_lists */
+
+/* From the group of each class; groups are numbered anew, by their first class.  Names in errors
+ * are d's; null: numbers. */
+int subtasks_from_groups(struct subtasks *s, const int *group, int classes, int count,
+                         const struct dataset *d, struct error *e);
 
 /* From a list of lists of d's class names and indices, in that order.  Errors: a class that d has
  * not (with the nearest), one in two groups, classes in none (names three), an empty group. */

@@ -35,6 +35,7 @@ int bit_allocation_run(struct golden *g, struct error *e);
 int classifier_run(struct golden *g, struct error *e);
 int ood_metrics_run(struct golden *g, struct error *e);
 int optimizer_run(struct golden *g, struct error *e);
+int split_ensemble_run(struct golden *g, struct error *e);
 
 /* Everything is borrowed until golden_release. */
 void golden_init(struct golden *g, const char *name, const cJSON *manifest,
