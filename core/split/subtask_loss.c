@@ -98,10 +98,9 @@ struct tensor *subtask_own_logits(struct tape *t, const struct subtasks *s,
 	return all;
 }
 
-/* L_i. */
-static struct tensor *loss_of_submodel(struct tape *t, const struct subtasks *s, int submodel,
-                                       const struct subtask_objective *o, struct tensor *logits,
-                                       struct tensor *labels)
+struct tensor *subtask_loss_of(struct tape *t, const struct subtasks *s, int submodel,
+                               const struct subtask_objective *o, struct tensor *logits,
+                               struct tensor *labels)
 {
 	int columns = s->size[submodel] + 1;
 	double *weight = xcalloc((size_t)columns, sizeof *weight);
@@ -124,7 +123,7 @@ struct subtask_losses subtask_losses(struct tape *t, const struct subtasks *s,
 	l.cross_entropy = op_cross_entropy(t, l.own, tape_leaf(t, labels));
 	l.total = op_scale(t, op_mean(t, l.cross_entropy), o->lambda);
 	for (int i = 0; i < s->count; i++) {
-		l.subtask[i] = loss_of_submodel(t, s, i, o, logits[i], labels);
+		l.subtask[i] = subtask_loss_of(t, s, i, o, logits[i], labels);
 		l.total = op_add(t, l.total, l.subtask[i]);
 	}
 	return l;

@@ -33,6 +33,11 @@ struct tensor *subtask_loss(struct tape *t, struct tensor *logits, struct tensor
 struct tensor *subtask_own_logits(struct tape *t, const struct subtasks *s,
                                   struct tensor *const logits[]);
 
+/* L_i: the same with the submodel's targets and weights, for labels I32 (batch). */
+struct tensor *subtask_loss_of(struct tape *t, const struct subtasks *s, int submodel,
+                               const struct subtask_objective *o, struct tensor *logits,
+                               struct tensor *labels);
+
 /* Equation 4 and its terms. */
 struct subtask_losses {
 	struct tensor *subtask[SUBTASKS_MAX]; /* L_i, scalars */
