@@ -119,6 +119,8 @@ static int split(struct look *l)
 	struct branch_split found[SPLITS_MAX];
 
 	g->least = INFINITY;
+	free(g->least_layer);
+	g->least_layer = NULL;
 	for (int i = 0; i < l->b.layers; i++) {
 		layer[i] = partition_of(l->tree, i);
 		overlap[i] = overlaps_of(l, i);

@@ -1,0 +1,173 @@
+/* Laws of trees that grow while they train: what orders, kills, ranks and bad input leave of them. */
+#include "core/tensor/safetensors.h"
+#include "core/train/action.h"
+#include "schemas/trial_spec.h"
+#include "tests/trial_run.h"
+
+#define GROWING                                                                                 \
+	"{\"data\": {\"name\": \"shapes\", \"limit\": 96, \"test_limit\": 24}, \"eval\": "      \
+	"{\"batch\": 16}, \"model\": {\"name\": \"resnet20\", \"width\": 4}, \"split\": "       \
+	"{\"submodels\": 3, \"interval\": 1, \"until\": 1, \"batches\": 2, \"threshold\": "     \
+	"0.62%s}, \"prune\": {\"multiple\": 1, \"flops\": %s}, \"train\": {\"epochs\": 3, "    \
+	"\"batch\": 32, \"shards\": 2, \"ema_decay\": 0.9, \"seed\": 4}}"
+
+/* A run in this process, that is told to yield at the n-th time that it asks. */
+struct told {
+	int asked, yield_at; /* 0: never */
+	char checkpoint[PATH_MAX];
+};
+
+static enum order on_order(void *self)
+{
+	struct told *t = self;
+
+	return ++t->asked == t->yield_at ? ORDER_YIELD : ORDER_GO;
+}
+
+static void on_checkpoint(void *self, const struct written *file, const struct position *p,
+                          const struct result *r)
+{
+	snprintf(((struct told *)self)->checkpoint, PATH_MAX, "%s", file->path);
+}
+
+static enum outcome run(const char *trial, const char *folder, const char *resume,
+                        struct told *told, struct error *e)
+{
+	struct observer o = {.self = told, .order = on_order, .checkpoint = on_checkpoint};
+	struct trial_files files = {
+	        .folder = below(folder), .cache = below("cache"), .resume = resume};
+	struct parallel p = {.ranks = 1, .shards = 1, .count = 1};
+	cJSON *json = json_read(below(trial), e);
+	struct trial_spec spec;
+	struct trainer t;
+
+	assert_non_null(json);
+	if (trial_spec_parse(json, &spec, e))
+		fail_msg("%s", e->text);
+	enum outcome outcome = action_run(&t, json, &spec, &files, &o, &p, e);
+	trainer_release(&t);
+	trial_spec_release(&spec);
+	cJSON_Delete(json);
+	return outcome;
+}
+
+static int write_trials(void **state)
+{
+	char *growing = xformat(GROWING, "", "0.8");
+
+	if (scratch_make(state))
+		return -1;
+	trial_write("growing.json", growing);
+	free(growing);
+	return 0;
+}
+
+static void a_tree_grows_and_is_pruned(void **state)
+{
+	struct told never = {0};
+	struct error e = {{0}};
+
+	assert_int_equal(run("growing.json", "whole", NULL, &never, &e), OUTCOME_DONE);
+	struct safetensors *f = safetensors_open(below("whole/weights.safetensors"), &e);
+	cJSON *growth = cJSON_Parse(safetensors_metadata(f, "growth"));
+	assert_int_equal(json_int(growth, "looked", 0), 3);
+	assert_true(json_int(growth, "splits", 0) >= 2);
+	assert_true(json_int(growth, "pruned", 0) > 20);
+	cJSON_Delete(growth);
+	safetensors_close(f);
+}
+
+static void interrupted_anywhere_it_ends_with_the_same_bits(void **state)
+{
+	struct told never = {0};
+	struct error e = {{0}};
+	int asked = 0;
+
+	assert_int_equal(run("growing.json", "count", NULL, &never, &e), OUTCOME_DONE);
+	asked = never.asked;
+	assert_true(asked > 30);
+	for (int n = 1; n <= asked; n++) {
+		struct told cut = {.yield_at = n}, rest = {0};
+		assert_int_equal(run("growing.json", "cut", NULL, &cut, &e), OUTCOME_YIELD);
+		if (run("growing.json", "cut", cut.checkpoint, &rest, &e) != OUTCOME_DONE)
+			fail_msg("resumed at %d of %d: %s", n, asked, e.text);
+		assert_same_file("whole", "cut", "weights.safetensors");
+		assert_int_equal(folder_remove(below("cut"), &e), 0);
+	}
+}
+
+static void ranks_change_no_bit(void **state)
+{
+	struct trial_run two = {.ranks = 2, .trial = "growing.json", .folder = "two"};
+
+	assert_runs(&two);
+	assert_same_file("whole", "two", "weights.safetensors");
+	two.folder = "mixed"; /* begun by one rank, ended by two */
+	two.ranks = 0;
+	two.more[0] = "--stop-after";
+	two.more[1] = "5";
+	assert_int_equal(trial_wait(&two), 0);
+	two.ranks = 2;
+	two.more[0] = "--resume";
+	two.more[1] = below("mixed/checkpoint-00000005.safetensors");
+	assert_runs(&two);
+	assert_same_file("whole", "mixed", "weights.safetensors");
+}
+
+static void a_split_parent_brings_its_tree(void **state)
+{
+	struct error e = {{0}};
+
+	trial_write("child.json",
+	            "{\"data\": {\"name\": \"shapes\", \"limit\": 96, \"test_limit\": 24}, \"eval\": "
+	            "{\"batch\": 16}, \"model\": {\"name\": \"resnet20\", \"width\": 4}, \"split\": "
+	            "{\"submodels\": 3, \"interval\": 0}, \"quant\": {\"weight_bits\": 8}, "
+	            "\"start_from\": {\"file\": \"unused\"}, \"train\": {\"epochs\": 0}}");
+	struct trial_run r = {.trial = "child.json",
+	                      .folder = "child",
+	                      .more = {"--input", below("whole/weights.safetensors")}};
+	assert_runs(&r);
+	cJSON *child = outcome_read("child");
+	struct safetensors *f = safetensors_open(below("child/quantized.safetensors"), &e);
+	assert_non_null(safetensors_metadata(f, "split"));
+	assert_true(outcome_figure(child, "bit_operations") > 0);
+	safetensors_close(f);
+	cJSON_Delete(child);
+}
+
+static void assert_refused(const char *split, const char *flops, const char *message)
+{
+	struct told never = {0};
+	struct error e = {{0}};
+	char *json = xformat(GROWING, split, flops);
+
+	trial_write("bad.json", json);
+	assert_int_equal(run("bad.json", "bad", NULL, &never, &e), OUTCOME_ERROR);
+	if (!strstr(e.text, message))
+		fail_msg("%s: \"%s\" is not in \"%s\"", split, message, e.text);
+	free(json);
+}
+
+static void bad_groups_are_said_in_one_line(void **state)
+{
+#define EXPLICIT(groups) ", \"grouping\": \"explicit\", \"groups\": " groups
+	assert_refused(EXPLICIT("[[0,1,2],[2,3,4],[5,6,7,8,9]]"), "1", "split.groups: ");
+	assert_refused(EXPLICIT("[[0,1,2],[3,4],[5,6,7,8]]"), "1", "split.groups: ");
+	assert_refused(EXPLICIT("[[0],[1,2,3,4],[5,6,7,8,9]]"), "1", "split.groups: ");
+	assert_refused(EXPLICIT("[[0,1,2,3,4],[5,6,7,8,9]]"), "1", "split.submodels is 3");
+	assert_refused(", \"grouping\": \"superclass\"", "1", "split.grouping: ");
+	assert_refused("", "0.001", "nothing below");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(a_tree_grows_and_is_pruned),
+	        cmocka_unit_test(interrupted_anywhere_it_ends_with_the_same_bits),
+	        cmocka_unit_test(ranks_change_no_bit),
+	        cmocka_unit_test(a_split_parent_brings_its_tree),
+	        cmocka_unit_test(bad_groups_are_said_in_one_line),
+	};
+
+	return cmocka_run_group_tests(tests, write_trials, scratch_remove);
+}
