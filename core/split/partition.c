@@ -65,6 +65,21 @@ void partition_print(struct text *to, const struct partition *p)
 	}
 }
 
+void partition_log(struct text *to, const struct partition *layer, const char *const *name,
+                   int layers)
+{
+	struct partition above = partition_whole(layers ? layer[0].submodels : 1);
+	bool first = true;
+
+	for (int l = 0; l < layers; above = layer[l++]) {
+		if (partition_equal(&layer[l], &above))
+			continue;
+		text_add(to, "%s%s -> ", first ? "" : "; ", name[l]);
+		partition_print(to, &layer[l]);
+		first = false;
+	}
+}
+
 /* Whether a split of this round, at this layer or above, parts some of these from the others. */
 static bool is_divided(uint32_t members, const struct branch_split *found, int count)
 {

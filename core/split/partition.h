@@ -24,6 +24,10 @@ bool partition_refines(const struct partition *fine, const struct partition *coa
 void partition_divide(struct partition *p, uint32_t apart);       /* each part: in apart, or not */
 void partition_print(struct text *to, const struct partition *p); /* "{0,1,2,4},{3}" */
 
+/* The layers where something parts: "layer3.0.conv2 -> {0,1,2,4},{3}; layer3.1.conv1 -> …". */
+void partition_log(struct text *to, const struct partition *layer, const char *const *name,
+                   int layers);
+
 /* A branch is to become two from this layer on. */
 struct branch_split {
 	int layer;
