@@ -1,14 +1,15 @@
-/* Laws of trees that grow while they train: what orders, kills, ranks and bad input leave of them. */
+/* Laws of trees that grow while they train: what orders, kills, ranks and bad input leave of them.
+ */
 #include "core/tensor/safetensors.h"
 #include "core/train/action.h"
 #include "schemas/trial_spec.h"
 #include "tests/trial_run.h"
 
-#define GROWING                                                                                 \
-	"{\"data\": {\"name\": \"shapes\", \"limit\": 96, \"test_limit\": 24}, \"eval\": "      \
-	"{\"batch\": 16}, \"model\": {\"name\": \"resnet20\", \"width\": 4}, \"split\": "       \
-	"{\"submodels\": 3, \"interval\": 1, \"until\": 1, \"batches\": 2, \"threshold\": "     \
-	"0.62%s}, \"prune\": {\"multiple\": 1, \"flops\": %s}, \"train\": {\"epochs\": 3, "    \
+#define GROWING                                                                             \
+	"{\"data\": {\"name\": \"shapes\", \"limit\": 96, \"test_limit\": 24}, \"eval\": "  \
+	"{\"batch\": 16}, \"model\": {\"name\": \"resnet20\", \"width\": 4}, \"split\": "   \
+	"{\"submodels\": 3, \"interval\": 1, \"until\": 1, \"batches\": 2, \"threshold\": " \
+	"0.62%s}, \"prune\": {\"multiple\": 1, \"flops\": %s}, \"train\": {\"epochs\": 3, " \
 	"\"batch\": 32, \"shards\": 2, \"ema_decay\": 0.9, \"seed\": 4}}"
 
 /* A run in this process, that is told to yield at the n-th time that it asks. */
@@ -118,11 +119,12 @@ static void a_split_parent_brings_its_tree(void **state)
 {
 	struct error e = {{0}};
 
-	trial_write("child.json",
-	            "{\"data\": {\"name\": \"shapes\", \"limit\": 96, \"test_limit\": 24}, \"eval\": "
-	            "{\"batch\": 16}, \"model\": {\"name\": \"resnet20\", \"width\": 4}, \"split\": "
-	            "{\"submodels\": 3, \"interval\": 0}, \"quant\": {\"weight_bits\": 8}, "
-	            "\"start_from\": {\"file\": \"unused\"}, \"train\": {\"epochs\": 0}}");
+	trial_write(
+	        "child.json",
+	        "{\"data\": {\"name\": \"shapes\", \"limit\": 96, \"test_limit\": 24}, \"eval\": "
+	        "{\"batch\": 16}, \"model\": {\"name\": \"resnet20\", \"width\": 4}, \"split\": "
+	        "{\"submodels\": 3, \"interval\": 0}, \"quant\": {\"weight_bits\": 8}, "
+	        "\"start_from\": {\"file\": \"unused\"}, \"train\": {\"epochs\": 0}}");
 	struct trial_run r = {.trial = "child.json",
 	                      .folder = "child",
 	                      .more = {"--input", below("whole/weights.safetensors")}};

@@ -1,9 +1,9 @@
 /* Laws of trees of submodels: what splitting and pruning keep, and what they cost. */
+#include "core/models/tree.h"
 #include "core/base/random.h"
 #include "core/base/text.h"
 #include "core/models/cost.h"
 #include "core/models/reshape.h"
-#include "core/models/tree.h"
 #include "core/split/prune.h"
 #include "tests/values.h"
 #include <stdio.h>
@@ -226,7 +226,10 @@ static void zero_filters(struct model *m, const struct tree *pruned)
 			const char *name = of[k < 2 ? k : 2];
 			if (!name)
 				continue;
-			char *stem = xformat("%s%s%s", branch, name, k < 2 ? "" : k == 2 ? ".0" : ".1");
+			char *stem = xformat("%s%s%s", branch, name,
+			                     k < 2    ? ""
+			                     : k == 2 ? ".0"
+			                              : ".1");
 			for (int j = 0; j < m->parameters.count; j++) {
 				struct parameter *p = &m->parameters.item[j];
 				size_t length = strlen(stem);
@@ -234,7 +237,8 @@ static void zero_filters(struct model *m, const struct tree *pruned)
 					continue;
 				int64_t rest = shape_count(p->value->shape) / p->value->shape.d[0];
 				for (int c = 0, at = 0; c < n->channels; c++) {
-					bool kept = at < left->channels && tree_channel(left, at) == c;
+					bool kept =
+					        at < left->channels && tree_channel(left, at) == c;
 					at += kept;
 					for (int64_t x = 0; !kept && x < rest; x++)
 						tensor_set(p->value, c * rest + x, 0);

@@ -79,8 +79,8 @@ void backbone_init(struct backbone *b, const struct model_config *c)
 
 	for (int s = 0; s < c->stages; s++)
 		blocks += c->blocks[s];
-	*b = (struct backbone){.layer = xcalloc((size_t)(1 + blocks * BLOCK_CONVS),
-	                                        sizeof *b->layer)};
+	*b = (struct backbone){
+	        .layer = xcalloc((size_t)(1 + blocks * BLOCK_CONVS), sizeof *b->layer)};
 	add_stem(b, c);
 	for (int s = 0; s < c->stages; s++)
 		for (int i = 0; i < c->blocks[s]; i++) {

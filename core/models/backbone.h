@@ -4,16 +4,16 @@
 #include "core/models/model.h"
 
 struct backbone_layer {
-	char *name;      /* of its convolution: "conv1", "layer3.0.conv2" */
-	char *norm;      /* "bn1", "layer3.0.bn2" */
-	char *shortcut;  /* of the projection that it adds, "layer3.0.downsample"; null: none */
+	char *name;     /* of its convolution: "conv1", "layer3.0.conv2" */
+	char *norm;     /* "bn1", "layer3.0.bn2" */
+	char *shortcut; /* of the projection that it adds, "layer3.0.downsample"; null: none */
 	int kernel, stride;
-	int in, out;     /* channels, when nothing is pruned */
-	int px;          /* height and width of its output; a pooling stem's, of the pooled one */
-	int conv_px;     /* the same before pooling */
-	bool opens;      /* first of a block: it reads what the block reads */
-	bool joins;      /* last of a block: the block's input is added to its output */
-	int block_in;    /* channels of the block's input */
+	int in, out;      /* channels, when nothing is pruned */
+	int px;           /* height and width of its output; a pooling stem's, of the pooled one */
+	int conv_px;      /* the same before pooling */
+	bool opens;       /* first of a block: it reads what the block reads */
+	bool joins;       /* last of a block: the block's input is added to its output */
+	int block_in;     /* channels of the block's input */
 	int block_stride; /* between pixels of the block's input that its output keeps */
 };
 

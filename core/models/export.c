@@ -3,8 +3,8 @@
 #include "core/models/bits.h"
 #include "core/models/cost.h"
 #include "core/models/fold.h"
-#include "core/models/split_record.h"
 #include "core/models/quantized.h"
+#include "core/models/split_record.h"
 #include "core/models/weights.h"
 #include <stdlib.h>
 #include <string.h>

@@ -98,7 +98,7 @@ struct tensor *model_features(const struct model *m, struct forward *f,
  * classes, then of the outside.  Of one network the logits are its only head. */
 void model_heads(const struct model *m, struct forward *f, struct tensor *images, uint32_t wanted,
                  struct tensor *heads[]);
-int model_submodels(const struct model *m); /* 1: one network */
+int model_submodels(const struct model *m);                      /* 1: one network */
 void model_outputs(const struct model_config *c, int outputs[]); /* K_s + 1 of each submodel */
 
 /* buffer[i] = (1 - momentum) buffer[i] + momentum statistics[i], once per step; statistics as in

@@ -92,16 +92,15 @@ struct model *model_reshape(const struct model *m, const struct tree *tree, stru
 	c.tree = tree;
 	struct model *to = model_new(&c, m->parameters.item[0].value->type);
 	struct places old = places_of(m), new = places_of(to);
-	*r = (struct reshape){new.items, xcalloc((size_t)new.items, sizeof *r->item)};
+	*r = (struct reshape){new.items, xcalloc((size_t) new.items, sizeof *r->item)};
 	for (int i = 0; i < new.items; i++) {
 		const struct resnet_place *p = &new.item[i];
 		int node = p->node < 0 ? -1 : origin(m->tree, &tree->node[p->node]);
 		struct parameter *item = model_item(to, i);
 
-		r->item[i] = (struct reshape_item){find(&old, node, p->head, p->slot),
-		                                   node_channels(tree, m->tree, p->rows),
-		                                   node_channels(tree, m->tree, p->columns),
-		                                   item->value->shape};
+		r->item[i] = (struct reshape_item){
+		        find(&old, node, p->head, p->slot), node_channels(tree, m->tree, p->rows),
+		        node_channels(tree, m->tree, p->columns), item->value->shape};
 		tensor_free(item->value);
 		item->value = reshape_tensor(r, i, model_item(m, r->item[i].source)->value);
 		item->trainable = model_item(m, r->item[i].source)->trainable;

@@ -1,4 +1,5 @@
-/* A model in the shape of another tree: exact copies where it was split, slices where it was pruned.
+/* A model in the shape of another tree: exact copies where it was split, slices where it was
+ * pruned.
  */
 #ifndef MODELS_RESHAPE_H
 #define MODELS_RESHAPE_H
@@ -6,9 +7,9 @@
 
 /* Where the values of an item of the new model come from. */
 struct reshape_item {
-	int source;           /* item of the old model */
-	int *row, *column;    /* which of its rows and columns (dimensions 0 and 1); null: all */
-	struct shape shape;   /* of the new item */
+	int source;         /* item of the old model */
+	int *row, *column;  /* which of its rows and columns (dimensions 0 and 1); null: all */
+	struct shape shape; /* of the new item */
 };
 struct reshape {
 	int items;

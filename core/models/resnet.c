@@ -9,11 +9,11 @@
 struct layer {
 	struct conv conv;
 	struct batch_norm norm;
-	bool pools;              /* the stem's max pooling follows */
-	bool joins, projected;   /* a shortcut is added; through a convolution and norm */
+	bool pools;            /* the stem's max pooling follows */
+	bool joins, projected; /* a shortcut is added; through a convolution and norm */
 	struct conv shortcut_conv;
 	struct batch_norm shortcut_norm;
-	int in, out;             /* channels of the block's input and of the output; where it joins */
+	int in, out; /* channels of the block's input and of the output; where it joins */
 	int block_stride;
 	struct tensor *select;   /* (out, in, 1, 1) of 0 and 1: the shortcut of pruned channels */
 	int parent, block_input; /* nodes that it reads; -1: images, none */
@@ -21,11 +21,11 @@ struct layer {
 };
 
 struct resnet {
-	int submodels, layers;   /* nodes */
-	struct layer *layer;     /* (layers) */
-	uint32_t *members;       /* (layers) */
-	int *leaf;               /* (submodels) the node that its head reads */
-	struct linear *head;     /* (submodels) */
+	int submodels, layers; /* nodes */
+	struct layer *layer;   /* (layers) */
+	uint32_t *members;     /* (layers) */
+	int *leaf;             /* (submodels) the node that its head reads */
+	struct linear *head;   /* (submodels) */
 };
 
 /* ---- building ---- */
@@ -52,7 +52,8 @@ static char *branch_prefix(const struct tree_node *n)
 	return least ? xformat("branches.%d.", least) : xstrdup("");
 }
 
-/* Option A where channels are pruned: output k is the input's channel k - pad, if both are there. */
+/* Option A where channels are pruned: output k is the input's channel k - pad, if both are there.
+ */
 static struct tensor *select_new(const struct tree_node *out, const struct tree_node *in, int pad,
                                  enum dtype type)
 {
@@ -79,8 +80,7 @@ static void add_shortcut(struct layer *l, const struct tree *t, const struct bac
 		l->projected = true;
 		l->shortcut_conv = named_conv(b, xformat("%s%s.0", prefix, row->shortcut), l->in,
 		                              l->out, 1, l->block_stride);
-		l->shortcut_norm =
-		        named_norm(b, xformat("%s%s.1", prefix, row->shortcut), l->out);
+		l->shortcut_norm = named_norm(b, xformat("%s%s.1", prefix, row->shortcut), l->out);
 	} else if (backbone_reshapes(row) && (n->kept || from->kept)) {
 		l->select = select_new(n, from, backbone_padding(row), b->type);
 	}
@@ -133,8 +133,8 @@ static void mark_streams(const struct resnet *r, const struct tree *t, const str
 	free(stream);
 }
 
-struct resnet *resnet_new(const struct model_config *c, const struct tree *tree,
-                          const int *outputs, struct builder *b)
+struct resnet *resnet_new(const struct model_config *c, const struct tree *tree, const int *outputs,
+                          struct builder *b)
 {
 	struct resnet *r = xcalloc(1, sizeof *r);
 	struct backbone back;

@@ -8,8 +8,8 @@
  * public checkpoints; those of another branch come under "branches.I.", I being its least submodel.
  * outputs[s] values come out of submodel s.  The heads of more than one are "fc.S.weight". */
 struct resnet;
-struct resnet *resnet_new(const struct model_config *c, const struct tree *tree,
-                          const int *outputs, struct builder *b);
+struct resnet *resnet_new(const struct model_config *c, const struct tree *tree, const int *outputs,
+                          struct builder *b);
 void resnet_free(struct resnet *r);
 
 /* images (N, channels, H, W) -> heads[s] (N, outputs[s]) for each submodel that is wanted, a bit

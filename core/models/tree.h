@@ -28,7 +28,7 @@ struct tree *tree_trunk(const struct backbone *b, int submodels); /* nothing spl
 struct tree *tree_copy(const struct tree *t);
 void tree_free(struct tree *t);
 
-int tree_least(uint32_t members);    /* the least submodel of a set that is not empty */
+int tree_least(uint32_t members); /* the least submodel of a set that is not empty */
 int tree_at(const struct tree *t, int layer, int submodel); /* the node of a submodel at a layer */
 int tree_block_input(const struct tree *t, const struct backbone *b,
                      int node); /* the node whose output is added to that of a node that joins */
@@ -51,9 +51,9 @@ int tree_groups(const struct tree *t, const struct backbone *b, int *group, int 
 /* Multiply-accumulates for one image, heads of outputs[submodel] values included. */
 int64_t tree_macs(const struct tree *t, const struct backbone *b, const int *outputs);
 
-/* [{"layer": "layer3.0.conv2", "members": [0, 1], "kept": [0, 2]}], in the tree's order; "kept" only
- * where channels are gone.  tree_parse fails on anything else, and on sets or channels that do not
- * fit the backbone, naming the node. */
+/* [{"layer": "layer3.0.conv2", "members": [0, 1], "kept": [0, 2]}], in the tree's order; "kept"
+ * only where channels are gone.  tree_parse fails on anything else, and on sets or channels that do
+ * not fit the backbone, naming the node. */
 cJSON *tree_json(const struct tree *t, const struct backbone *b);
 struct tree *tree_parse(const cJSON *list, const struct backbone *b, int submodels,
                         struct error *e);

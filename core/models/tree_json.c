@@ -19,7 +19,8 @@ cJSON *tree_json(const struct tree *t, const struct backbone *b)
 		cJSON_AddStringToObject(node, "layer", b->layer[n->layer].name);
 		cJSON_AddItemToObject(node, "members", members);
 		if (n->kept)
-			cJSON_AddItemToObject(node, "kept", cJSON_CreateIntArray(n->kept, n->channels));
+			cJSON_AddItemToObject(node, "kept",
+			                      cJSON_CreateIntArray(n->kept, n->channels));
 		cJSON_AddItemToArray(list, node);
 	}
 	return list;
@@ -115,7 +116,8 @@ static int link_nodes(struct tree *t, const struct backbone *b, struct error *e)
 			    !(n->members & ~t->node[n->parent].members))
 				break;
 		if (n->parent < 0 && n->layer > 0)
-			return error_set(e, "%s: its submodels are not together before it", l->name);
+			return error_set(e, "%s: its submodels are not together before it",
+			                 l->name);
 		if (l->joins && !backbone_reshapes(l) &&
 		    !same_channels(n, &t->node[tree_block_input(t, b, i)]))
 			return error_set(e, "%s: other channels than the block's input", l->name);

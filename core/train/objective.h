@@ -13,7 +13,7 @@ struct objective {
 	double smoothing;                /* of the labels in L_A, not in the term's loss */
 	const struct subtasks *subtasks; /* L = sum of submodels' losses (B2); null: one network */
 	struct subtask_objective subtask;
-	double distill, temperature;     /* L = L_A + distill * T^2 KL(teacher | model) at T */
+	double distill, temperature; /* L = L_A + distill * T^2 KL(teacher | model) at T */
 };
 void objective_release(struct objective *o);
 

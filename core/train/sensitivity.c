@@ -46,8 +46,8 @@ static void init(struct sensitivity *s, const struct model *m)
 				continue;
 			s->importance[at] = xcalloc((size_t)n->channels, sizeof(double));
 			if (n->members & (n->members - 1))
-				s->gradient[at] = xcalloc((size_t)weights_of(m, s->conv[k]),
-				                          sizeof(double));
+				s->gradient[at] =
+				        xcalloc((size_t)weights_of(m, s->conv[k]), sizeof(double));
 		}
 }
 

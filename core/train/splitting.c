@@ -41,8 +41,7 @@ static double *overlaps_of(const struct look *l, int layer)
 		for (int i = 0; i < n; i++)
 			if (node->members >> i & 1) {
 				gradient[i] = tensor_zeros(F64, weight->shape);
-				memcpy(tensor_write(gradient[i]),
-				       l->s.gradient[i * l->s.nodes + k],
+				memcpy(tensor_write(gradient[i]), l->s.gradient[i * l->s.nodes + k],
 				       (size_t)shape_count(weight->shape) * sizeof(double));
 			}
 		overlap_of_layer(weight, gradient, n, node->members, l->t->spec->split_mask, part);
@@ -265,7 +264,8 @@ static int prune(struct look *l)
 	if (l->t->parallel.rank == 0)
 		log_info("epoch %lld: %d channels pruned, %.4g of %.4g multiply-accumulates left%s",
 		         (long long)l->t->growth.looked, gone, (double)after, (double)before,
-		         after > p.budget ? ": nothing more can go, and it is above prune.flops" : "");
+		         after > p.budget ? ": nothing more can go, and it is above prune.flops"
+		                          : "");
 	for (int g = 0; g < groups; g++)
 		free(score[g]);
 	free(score);
@@ -323,8 +323,9 @@ int splitting_check(const struct trainer *t, struct error *e)
 	backbone_release(&b);
 	if (least <= s->prune_flops)
 		return 0;
-	return error_set(e,
-	                 "prune.flops is %g, but with widths of %lld (prune.multiple) nothing below "
-	                 "%.4f can be reached",
-	                 s->prune_flops, (long long)s->prune_multiple, least);
+	return error_set(
+	        e,
+	        "prune.flops is %g, but with widths of %lld (prune.multiple) nothing below "
+	        "%.4f can be reached",
+	        s->prune_flops, (long long)s->prune_multiple, least);
 }

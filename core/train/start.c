@@ -130,8 +130,8 @@ enum outcome start_load(struct trainer *t, struct error *e)
 	if (found != OUTCOME_DONE || !path)
 		return found;
 	bool steps = !resumed && t->quantized && t->quantization.step;
-	if ((!resumed && load_weights(t, path, e)) || (bits && load_bits(t, path, e)) || (steps && load_steps(t, path, e)) ||
-	    (teach && load_teacher(t, path, e)))
+	if ((!resumed && load_weights(t, path, e)) || (bits && load_bits(t, path, e)) ||
+	    (steps && load_steps(t, path, e)) || (teach && load_teacher(t, path, e)))
 		return OUTCOME_ERROR;
 	return OUTCOME_DONE;
 }

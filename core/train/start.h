@@ -3,8 +3,8 @@
 #define TRAIN_START_H
 #include "core/train/trainer.h"
 
-/* The file that the trial starts from, whole and the one that is meant; *path null: none.  All ranks
- * together. */
+/* The file that the trial starts from, whole and the one that is meant; *path null: none.  All
+ * ranks together. */
 enum outcome start_find(struct trainer *t, const char **path, struct error *e);
 
 /* Loads, from the file that the trial starts from (t->files.input, or start_from.file): the weights

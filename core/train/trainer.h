@@ -139,6 +139,7 @@ int trainer_open(struct trainer *t, enum split split, int64_t limit, struct data
 /* The model goes on in the shape of another tree, and all that is kept for its parameters with it:
  * exact copies where it was split, without the channels that were taken out. */
 void trainer_reshape(struct trainer *t, const struct tree *tree);
+void trainer_make_sums(struct trainer *t); /* room for what a step gathers, for t's model */
 
 /* Batches; the last one of an epoch may be partial, it counts. */
 int64_t trainer_steps_per_epoch(const struct trainer *t);
