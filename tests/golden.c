@@ -12,10 +12,8 @@
 #include <string.h>
 
 static const struct golden_kind kinds[] = {
-        {"bit_allocation", bit_allocation_run, true},
-        {"classifier", classifier_run, false},
-        {"ood_metrics", ood_metrics_run, false},
-        {"optimizer", optimizer_run, false},
+        {"bit_allocation", bit_allocation_run, true},  {"classifier", classifier_run, false},
+        {"ood_metrics", ood_metrics_run, false},       {"optimizer", optimizer_run, false},
         {"split_ensemble", split_ensemble_run, false},
 };
 

@@ -47,9 +47,12 @@ static void masks_keep_the_largest_and_of_equals_the_first(void **state)
 		uint64_t levels = seed % 3 ? 4 : 1u << 30;
 		uint8_t mask[COUNT];
 
-		for (int i = 0; i < COUNT; i++)
-			s[i] = ldexp((double)random_below(&r, (uint64_t)i, levels),
-			             (int)(seed % 40) * -20);
+		for (int i = 0; i < COUNT; i++) {
+			s[i] = (double)random_below(&r, (uint64_t)i, levels);
+			if (seed % 2) /* which differ in their last bits alone */
+				s[i] = 1 + s[i] * 0x1p-52;
+			s[i] = ldexp(s[i], (int)(seed % 40) * -20);
+		}
 		int64_t keep = saliency_mask(s, COUNT, fraction, mask);
 		assert_int_equal(keep, fmax(1, floor(fraction * COUNT)));
 		for (int i = 0; i < COUNT; i++) {
