@@ -1,6 +1,7 @@
 /* The verb run: a coordinator, agents and the live view, all on this machine, until a study ends.
  */
 #include "coordinator/child.h"
+#include "coordinator/sweep_file.h"
 #include "coordinator/verb.h"
 #include "coordinator/watch.h"
 #include "core/base/clock.h"
@@ -276,7 +277,7 @@ static int verdict(const struct run *r, struct database *d, struct error *e)
 
 static int launch(struct run *r, struct database *d, const char *path, struct error *e)
 {
-	cJSON *args = cJSON_CreateObject(), *sweep = json_read(path, e);
+	cJSON *args = cJSON_CreateObject(), *sweep = sweep_file_read(path, e);
 	if (!sweep) {
 		cJSON_Delete(args);
 		return -1;

@@ -1,4 +1,5 @@
 /* Verbs that change something: launch, add, pause, resume, cancel, retry, worker. */
+#include "coordinator/sweep_file.h"
 #include "coordinator/verb.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
@@ -49,7 +50,7 @@ void verb_say_launched(const cJSON *r)
 int verb_launch(const struct options *o, struct error *e)
 {
 	bool dry = option_given(o, "--dry-run");
-	cJSON *args = cJSON_CreateObject(), *sweep = json_read(o->word[0], e);
+	cJSON *args = cJSON_CreateObject(), *sweep = sweep_file_read(o->word[0], e);
 	verb_data_roots(o);
 	if (!sweep) {
 		cJSON_Delete(args);

@@ -106,6 +106,8 @@ int trial_resolve(cJSON *trial, struct study_digests *digests, struct error *e)
 	const cJSON *data = json_at(trial, "data"), *start = json_at(trial, "start_from");
 	const char *file = json_text(start, "file", NULL), *digest = NULL;
 
+	if (json_at(trial, "split.file"))
+		return error_set(e, "split.file: cannot be swept: list the groups in split.groups");
 	if (!json_text(data, "digest", NULL)) {
 		digest = data_digest(digests, json_text(data, "name", ""),
 		                     json_text(data, "path", NULL), e);

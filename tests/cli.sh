@@ -110,6 +110,22 @@ law nothing_done_is_nothing_to_compare refuses 1 "no trial that is done" "$trawl
 law two_trials_are_compared says "quant.weight_bits  8        4" "$trawl" compare first/0 first/1
 law an_unknown_study_names_the_nearest refuses 1 "did you mean first" "$trawl" status frist
 law explain_says_what_is_missing says "No agent" "$trawl" explain first/-1
+beside() { # what a sweep names lies beside it, and we are elsewhere
+	mkdir -p "$dir/far" && printf '\2\0\0\0\0\0\0\0{}' >"$dir/far/w.safetensors"
+	echo '{"a": [0, 1, 2], "b": [3, 4, 5, 6, 7], "c": [8, 9]}' >"$dir/far/groups.json"
+	cat >"$dir/far/sweep.json" <<-J
+		{"name": "far", "trial": {"data": {"name": "shapes", "limit": 64, "test_limit": 32},
+		 "model": {"name": "resnet20", "width": 4}, "train": {"epochs": 1, "batch": 32},
+		 "split": {"submodels": 3, "grouping": "explicit", "file": "groups.json"},
+		 "start_from": {"file": "w.safetensors"}}, "space": {"train.seed": {"values": [1]}},
+		 "objective": [{"metric": "accuracy", "goal": "max"}]}
+	J
+	"$trawl" launch --db "$dir/far.db" "$dir/far/sweep.json" &&
+		[ "$(sqlite3 "$dir/far.db" "select spec ->> '$.split.groups[2][1]' from trial")" = 9 ] &&
+		sed -i 's/"far"/"far2"/; s/"file": "groups.json"/"file": "none.json"/' "$dir/far/sweep.json" &&
+		refuses 1 "split.file|none.json" "$trawl" launch --db "$dir/far.db" "$dir/far/sweep.json"
+}
+law what_a_sweep_names_lies_beside_it beside
 law a_picture_without_a_landscape_says_what_makes_one refuses 1 'no landscape|"action": "landscape"' \
 	"$trawl" plot landscape 1
 draws() { # a line and a plane of made-up values, both kinds of file
