@@ -196,6 +196,23 @@ static void save_result(struct turn *t, const struct report *r, const cJSON *bod
 		        json_real(value, "value", NAN));
 }
 
+static void save_tree(struct turn *t, const struct report *r, const cJSON *body)
+{
+	const cJSON *node = NULL;
+
+	cJSON_ArrayForEach (node, json_at(body, "tree"))
+		sql_run(t->db,
+		        "insert into split_node(trial, node, parent, layer, members, channels, "
+		        "width, macs) values(?, ?, nullif(?, -1), ?, ?, ?, ?, ?) "
+		        "on conflict do update set parent = excluded.parent, layer = excluded.layer, "
+		        "members = excluded.members, channels = excluded.channels, "
+		        "width = excluded.width, macs = excluded.macs",
+		        r->id, json_int(node, "node", 0), json_int(node, "parent", -1),
+		        json_text(node, "layer", ""), json_text(node, "members", ""),
+		        json_int(node, "channels", 0), json_int(node, "width", 0),
+		        json_real(node, "macs", 0));
+}
+
 static void save_artifacts(struct turn *t, const struct report *r, const cJSON *body)
 {
 	const cJSON *artifact = NULL;
@@ -253,6 +270,7 @@ void on_done(struct turn *t, const cJSON *body)
 	if (wanted && finish(t, &r)) {
 		save_rows(t, &r, json_at(body, "rows"));
 		save_result(t, &r, body);
+		save_tree(t, &r, body);
 		save_artifacts(t, &r, body);
 		note_numerics(t, &r, json_text(body, "numerics", ""));
 		attempt_end(t, r.id, r.attempt, "done", NULL);

@@ -137,6 +137,17 @@ create table landscape(                      -- the loss at weights moved along 
 	primary key (trial, slice, metric, x, y)
 ) strict, without rowid;
 
+create table split_node(                     -- the tree of a split model, in its order
+	trial integer not null references trial(id),
+	node integer not null,
+	parent integer,                          -- the node that it reads; null: the images
+	layer text not null,                     -- its convolution; 'fc' and its like: a head
+	members text not null,                   -- submodels that use it: '0,2'
+	channels integer not null, width integer not null, -- left of those that the layer had
+	macs real not null,                      -- multiply-accumulates for one image
+	primary key (trial, node)
+) strict, without rowid;
+
 create table artifact(
 	id integer primary key,
 	sha256 text not null,

@@ -99,6 +99,29 @@ static void repeats_of_done_change_nothing_and_are_answered(void **state)
 	turns_release(&t);
 }
 
+static void nodes_of_a_tree_are_stored(void **state)
+{
+	struct turns t;
+
+	turns_one(&t);
+	turns_say(&t, "a", WIRE_DONE,
+	          "{\"agent\":\"a\",\"trial\":1,\"attempt\":1,\"numerics\":\"n\",\"batch\":1,"
+	          "\"rows\":[],\"result\":{},\"artifacts\":[],\"tree\":["
+	          "{\"node\":0,\"parent\":-1,\"layer\":\"conv1\",\"members\":\"0,1\","
+	          "\"channels\":12,\"width\":16,\"macs\":5000000000},"
+	          "{\"node\":1,\"parent\":0,\"layer\":\"layer1.0.conv1\",\"members\":\"0\","
+	          "\"channels\":16,\"width\":16,\"macs\":1}]}");
+	assert_non_null(turns_reply(&t, WIRE_DONE_SAVED));
+	assert_int_equal(turns_int(&t, "select count(*) from split_node where parent is null and "
+	                               "layer = 'conv1' and members = '0,1' and channels = 12 and "
+	                               "width = 16 and macs = 5e9"),
+	                 1);
+	assert_int_equal(turns_int(&t, "select count(*) from split_node where node = 1 and parent = "
+	                               "0 and members = '0'"),
+	                 1);
+	turns_release(&t);
+}
+
 static void points_of_a_landscape_are_stored(void **state)
 {
 	struct turns t;
@@ -246,6 +269,7 @@ int main(void)
 	        LAW(an_agent_speaks_for_itself_only),
 	        LAW(a_message_that_is_refused_leaves_no_trace),
 	        LAW(repeats_of_done_change_nothing_and_are_answered),
+	        LAW(nodes_of_a_tree_are_stored),
 	        LAW(points_of_a_landscape_are_stored),
 	        LAW(old_checkpoints_go_but_the_newest_and_the_best_stay),
 	        LAW(bytes_that_another_trial_names_stay),

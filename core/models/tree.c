@@ -197,20 +197,25 @@ int tree_groups(const struct tree *t, const struct backbone *b, int *group, int 
 	return groups;
 }
 
+int64_t tree_node_macs(const struct tree *t, const struct backbone *b, int node)
+{
+	const struct tree_node *n = &t->node[node];
+	const struct backbone_layer *l = &b->layer[n->layer];
+	int64_t pixels = (int64_t)l->conv_px * l->conv_px * n->channels;
+	int in = n->parent < 0 ? l->in : t->node[n->parent].channels;
+	int64_t macs = pixels * in * l->kernel * l->kernel;
+
+	if (l->shortcut)
+		macs += pixels * t->node[tree_block_input(t, b, node)].channels;
+	return macs;
+}
+
 int64_t tree_macs(const struct tree *t, const struct backbone *b, const int *outputs)
 {
 	int64_t total = 0;
 
-	for (int i = 0; i < t->nodes; i++) {
-		const struct tree_node *n = &t->node[i];
-		const struct backbone_layer *l = &b->layer[n->layer];
-		int64_t pixels = (int64_t)l->conv_px * l->conv_px * n->channels;
-		int in = n->parent < 0 ? l->in : t->node[n->parent].channels;
-
-		total += pixels * in * l->kernel * l->kernel;
-		if (l->shortcut)
-			total += pixels * t->node[tree_block_input(t, b, i)].channels;
-	}
+	for (int i = 0; i < t->nodes; i++)
+		total += tree_node_macs(t, b, i);
 	for (int s = 0; s < t->submodels; s++)
 		total += (int64_t)t->node[tree_at(t, b->layers - 1, s)].channels * outputs[s];
 	return total;

@@ -48,7 +48,10 @@ void tree_remove(struct tree *t, int node, int layer_channels, const int *channe
  * node's output is part of, from 1; 0: it is none's. */
 int tree_groups(const struct tree *t, const struct backbone *b, int *group, int *stream);
 
-/* Multiply-accumulates for one image, heads of outputs[submodel] values included. */
+/* Multiply-accumulates of a node for one image, its projection included. */
+int64_t tree_node_macs(const struct tree *t, const struct backbone *b, int node);
+
+/* The same of all nodes, and of heads of outputs[submodel] values. */
 int64_t tree_macs(const struct tree *t, const struct backbone *b, const int *outputs);
 
 /* [{"layer": "layer3.0.conv2", "members": [0, 1], "kept": [0, 2]}], in the tree's order; "kept"

@@ -7,6 +7,7 @@
 #include "core/models/weights.h"
 #include "core/train/checkpoint.h"
 #include "core/train/splitting.h"
+#include "core/train/tree_report.h"
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -89,6 +90,8 @@ static void close_epoch(struct trainer *t)
 	result_row(r, "train_accuracy", at->step, epoch, at->correct / at->samples);
 	if (t->spec->fisher_regularizer > 0)
 		result_row(r, "fisher_trace", at->step, epoch, at->trace_sum / at->samples);
+	if (t->subtasks.count)
+		result_row(r, "relative_flops", at->step, epoch, tree_relative_flops(t));
 	result_row(r, "accuracy", at->step, epoch, accuracy_top1(&t->accuracy));
 	result_row(r, "test_loss", at->step, epoch, accuracy_loss(&t->accuracy));
 	result_row(r, "learning_rate", at->step, epoch,
@@ -203,6 +206,7 @@ static void report_final(struct trainer *t)
 	result_figure(r, "model_bytes", (double)model_bytes(t->model, q));
 	result_figure(r, "bit_operations", (double)model_bit_operations(t->model, q));
 	result_figure(r, "parameters", (double)model_elements(t->model));
+	result_figure(r, "macs", (double)model_macs(t->model));
 	result_figure(r, "epochs", (double)at->epoch);
 	result_figure(r, "steps", (double)at->step);
 	result_figure(r, "seconds", at->seconds);
@@ -220,6 +224,8 @@ static void report_final(struct trainer *t)
 		report_categories(t, &t->seen_accuracy, "train_accuracy");
 	}
 	report_layers(t);
+	if (t->subtasks.count)
+		tree_report(t);
 }
 
 int loop_add_artifact(struct trainer *t, const char *name, char *path, struct error *e)

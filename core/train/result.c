@@ -1,5 +1,5 @@
 /* What a trial has to say: metrics per epoch, final figures, figures per category and per layer,
- * points of its loss landscape. */
+ * points of its loss landscape, nodes of its tree. */
 #include "core/train/result.h"
 #include "core/base/text.h"
 #include <assert.h>
@@ -28,7 +28,8 @@ void result_init(struct result *r)
 	*r = (struct result){.figures = cJSON_CreateObject(),
 	                     .categories = cJSON_CreateArray(),
 	                     .layers = cJSON_CreateArray(),
-	                     .landscape = cJSON_CreateArray()};
+	                     .landscape = cJSON_CreateArray(),
+	                     .tree = cJSON_CreateArray()};
 }
 
 void result_release(struct result *r)
@@ -38,6 +39,7 @@ void result_release(struct result *r)
 	cJSON_Delete(r->categories);
 	cJSON_Delete(r->layers);
 	cJSON_Delete(r->landscape);
+	cJSON_Delete(r->tree);
 	*r = (struct result){0};
 }
 
@@ -102,6 +104,21 @@ void result_landscape(struct result *r, const char *slice, double x, double y, c
 	cJSON_AddStringToObject(item, "metric", metric);
 	add_value(item, "value", value);
 	cJSON_AddItemToArray(r->landscape, item);
+}
+
+void result_node(struct result *r, int node, int parent, const char *layer, const char *members,
+                 int channels, int width, double macs)
+{
+	cJSON *item = cJSON_CreateObject();
+
+	cJSON_AddNumberToObject(item, "node", node);
+	cJSON_AddNumberToObject(item, "parent", parent);
+	cJSON_AddStringToObject(item, "layer", layer);
+	cJSON_AddStringToObject(item, "members", members);
+	cJSON_AddNumberToObject(item, "channels", channels);
+	cJSON_AddNumberToObject(item, "width", width);
+	cJSON_AddNumberToObject(item, "macs", macs);
+	cJSON_AddItemToArray(r->tree, item);
 }
 
 cJSON *result_rows(const struct result *r, int first)

@@ -1,5 +1,5 @@
 /* What a trial has to say: metrics per epoch, final figures, figures per category and per layer,
- * points of its loss landscape. */
+ * points of its loss landscape, nodes of its tree. */
 #ifndef TRAIN_RESULT_H
 #define TRAIN_RESULT_H
 #include "core/base/error.h"
@@ -21,6 +21,7 @@ struct result {
 	cJSON *categories; /* [{category, name, metric, value}] */
 	cJSON *layers;     /* [{layer, metric, value}] */
 	cJSON *landscape;  /* [{slice, x, y, metric, value}] */
+	cJSON *tree;       /* [{node, parent, layer, members, channels, width, macs}] */
 };
 void result_init(struct result *r);
 void result_release(struct result *r);
@@ -37,6 +38,11 @@ void result_layer(struct result *r, const char *layer, const char *metric, doubl
  * "hessian" are lines (y = 0), "random_plane" and "hessian_plane" planes; (0, 0): unmoved. */
 void result_landscape(struct result *r, const char *slice, double x, double y, const char *metric,
                       double value);
+
+/* Adds a node of a split model's tree, in the tree's order: its parent (-1: none), the submodels that
+ * use it ("0,2"), how many of the layer's `width` channels are left, its multiply-accumulates. */
+void result_node(struct result *r, int node, int parent, const char *layer, const char *members,
+                 int channels, int width, double macs);
 
 /* Rows first … rows - 1 as [{name, step, epoch, value}]; the caller's to delete. */
 cJSON *result_rows(const struct result *r, int first);

@@ -2,13 +2,13 @@
 #include "core/train/splitting.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
-#include "core/models/cost.h"
 #include "core/split/importance.h"
 #include "core/split/overlap.h"
 #include "core/split/partition.h"
 #include "core/split/prune.h"
 #include "core/train/loop.h"
 #include "core/train/sensitivity.h"
+#include "core/train/tree_report.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -225,20 +225,6 @@ static double **scores_of(const struct look *l, const int *group, int groups)
 	free(f.importance);
 	free(f.score);
 	return score;
-}
-
-/* Multiply-accumulates of one network, heads included. */
-static int64_t one_network_macs(const struct trainer *t)
-{
-	const struct model_config *c = &t->model->config;
-	struct backbone b;
-
-	backbone_init(&b, c);
-	struct tree *trunk = tree_trunk(&b, 1);
-	int64_t macs = tree_macs(trunk, &b, &c->classes);
-	tree_free(trunk);
-	backbone_release(&b);
-	return macs;
 }
 
 static int64_t budget_of(const struct trainer *t)

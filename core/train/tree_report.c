@@ -1,0 +1,80 @@
+/* What a split model has to say of its tree. */
+#include "core/train/tree_report.h"
+#include "core/base/text.h"
+#include "core/models/cost.h"
+#include "core/models/tree.h"
+#include <stdlib.h>
+
+int64_t one_network_macs(const struct trainer *t)
+{
+	const struct model_config *c = &t->model->config;
+	struct backbone b;
+
+	backbone_init(&b, c);
+	struct tree *trunk = tree_trunk(&b, 1);
+	int64_t macs = tree_macs(trunk, &b, &c->classes);
+	tree_free(trunk);
+	backbone_release(&b);
+	return macs;
+}
+
+double tree_relative_flops(const struct trainer *t)
+{
+	return (double)model_macs(t->model) / (double)one_network_macs(t);
+}
+
+/* "0,2" */
+static char *members_text(uint32_t members)
+{
+	struct text list = {0};
+
+	for (int i = 0; i < SUBTASKS_MAX; i++)
+		if (members >> i & 1)
+			text_add(&list, "%s%d", list.length ? "," : "", i);
+	return text_take(&list);
+}
+
+static void add_node(struct trainer *t, const struct backbone *b, int node)
+{
+	const struct tree_node *n = &t->model->tree->node[node];
+	const struct backbone_layer *l = &b->layer[n->layer];
+	char *members = members_text(n->members);
+
+	result_node(&t->result, node, n->parent, l->name, members, n->channels, l->out,
+	            (double)tree_node_macs(t->model->tree, b, node));
+	free(members);
+}
+
+static void add_head(struct trainer *t, const struct backbone *b, int submodel, int outputs)
+{
+	const struct tree *tree = t->model->tree;
+	int leaf = tree_at(tree, b->layers - 1, submodel);
+	char *members = members_text(1u << submodel);
+
+	result_node(&t->result, tree->nodes + submodel, leaf, t->model->config.linear_name, members,
+	            outputs, outputs, (double)tree->node[leaf].channels * outputs);
+	free(members);
+}
+
+void tree_report(struct trainer *t)
+{
+	const struct tree *tree = t->model->tree;
+	struct result *r = &t->result;
+	int outputs[SUBTASKS_MAX], branches = 0;
+	struct backbone b;
+
+	backbone_init(&b, &t->model->config);
+	model_outputs(&t->model->config, outputs);
+	for (int i = 0; i < tree->nodes; i++) {
+		add_node(t, &b, i);
+		branches += tree->node[i].layer == b.layers - 1;
+	}
+	for (int s = 0; s < tree->submodels; s++)
+		add_head(t, &b, s, outputs[s]);
+	result_figure(r, "relative_flops", tree_relative_flops(t));
+	result_figure(r, "splits", t->growth.splits);
+	result_figure(r, "branches", branches);
+	result_figure(r, "pruned_channels", t->growth.pruned);
+	result_figure(r, "least_overlap", t->growth.least);
+	backbone_release(&b);
+}
