@@ -176,7 +176,8 @@ static const struct verb verbs[] = {
          "and\n"
          "of the difference too (Welch).  What is swept in either study must be equal to be "
          "compared."},
-        {"plot", "landscape TRIAL [TRIAL …]", "draw the loss around trials as SVG and PNG",
+        {"plot", "landscape TRIAL [TRIAL …] | tree TRIAL",
+         "draw the loss around trials, or how submodels share layers, as SVG and PNG",
          plot_options, 2, 9, verb_plot,
          "Lines of several trials share a frame, planes lie side by side under one scale of "
          "colours;\n"

@@ -1,6 +1,7 @@
 /* Verbs about one trial: show, explain, logs. */
 #include "coordinator/layers.h"
 #include "coordinator/screen.h"
+#include "coordinator/tree.h"
 #include "coordinator/verb.h"
 #include "core/base/clock.h"
 #include "core/base/json.h"
@@ -43,6 +44,10 @@ static const struct part parts[] = {
          "select category, name, metric, value from category_metric where trial = ?1"
          " order by metric, category",
          categories_sql},
+        {"tree",
+         "select node, parent, layer, members, channels, width, macs from split_node"
+         " where trial = ?1 order by node",
+         NULL},
         {"layers",
          "select layer, metric, value from layer_metric where trial = ?1"
          " order by layer, metric",
@@ -110,6 +115,18 @@ static void print_layers(const struct options *o, const struct rows *r)
 	text_release(&out);
 }
 
+static void print_tree(const struct rows *r)
+{
+	struct text out = {0};
+	struct branches b;
+
+	branches_init(&b, r);
+	branches_draw(&b, layers_unicode(), isatty(STDOUT_FILENO), &out);
+	fwrite(out.data, 1, out.length, stdout);
+	branches_release(&b);
+	text_release(&out);
+}
+
 static void print_part(const struct options *o, const struct part *part, struct rows *r)
 {
 	if (!r->count)
@@ -117,6 +134,8 @@ static void print_part(const struct options *o, const struct part *part, struct 
 	printf("\n%s\n", part->key);
 	if (!strcmp(part->key, "layers")) {
 		print_layers(o, r);
+	} else if (!strcmp(part->key, "tree")) {
+		print_tree(r);
 	} else {
 		rows_drop_empty(r);
 		verb_print(o, r, NULL);

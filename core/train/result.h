@@ -39,8 +39,9 @@ void result_layer(struct result *r, const char *layer, const char *metric, doubl
 void result_landscape(struct result *r, const char *slice, double x, double y, const char *metric,
                       double value);
 
-/* Adds a node of a split model's tree, in the tree's order: its parent (-1: none), the submodels that
- * use it ("0,2"), how many of the layer's `width` channels are left, its multiply-accumulates. */
+/* Adds a node of a split model's tree, in the tree's order: its parent (-1: none), the submodels
+ * that use it ("0,2"), how many of the layer's `width` channels are left, its multiply-accumulates.
+ */
 void result_node(struct result *r, int node, int parent, const char *layer, const char *members,
                  int channels, int width, double macs);
 
