@@ -179,5 +179,7 @@ void dataset_free(struct dataset *d)
 	if (!d)
 		return;
 	cache_close(d);
+	free(d->own_pixels);
+	free(d->own_label);
 	free(d);
 }

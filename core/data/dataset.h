@@ -38,7 +38,9 @@ struct dataset {
 	const char *const *group_name; /* (classes) superclass of each; null: there are none */
 	const uint8_t *pixels;         /* (count, channels, height, width), RGB */
 	const int32_t *label;          /* (count), 0 … classes - 1 */
-	struct mapping *mapping;       /* what all of these lie in */
+	struct mapping *mapping;       /* what all of these lie in; or else in these two: */
+	uint8_t *own_pixels;
+	int32_t *own_label;
 };
 
 /* Opens, and builds the cache when it is not there.  The caller frees *out with dataset_free.

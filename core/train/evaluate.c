@@ -3,6 +3,7 @@
 #include "core/base/text.h"
 #include "core/train/predict.h"
 #include <stdlib.h>
+#include <string.h>
 
 void trainer_read(const struct trainer *t, const struct dataset *d, int64_t first, int64_t n,
                   struct tensor **images, struct tensor **labels)
@@ -19,7 +20,7 @@ void trainer_read(const struct trainer *t, const struct dataset *d, int64_t firs
 
 /* What is said of samples first … first + n - 1.  Batches are cut alike whatever the number of
  * ranks, since a kernel's bits may depend on the size of its batch. */
-static void evaluate_batch(struct trainer *t, const struct dataset *d, struct accuracy *a,
+static void evaluate_batch(struct trainer *t, const struct dataset *d, struct evaluation *out,
                            int64_t first, int64_t n)
 {
 	struct tensor *images, *labels;
@@ -27,38 +28,56 @@ static void evaluate_batch(struct trainer *t, const struct dataset *d, struct ac
 
 	trainer_read(t, d, first, n, &images, &labels);
 	predict(t, images, &p);
-	accuracy_add(a, first, p.logits, tensor_i32(labels), n);
+	calibration_add(&out->calibration, first, p.logits, tensor_i32(labels), n);
+	memcpy(out->score + first * SCORES, p.score, (size_t)(n * SCORES) * sizeof *p.score);
 	prediction_release(&p);
 	tensor_free(images);
 	tensor_free(labels);
 }
 
-/* What the ranks found, sample by sample, brought to all: each was evaluated by one of them. */
-static void merge(struct trainer *t, struct accuracy *a)
+static void evaluation_init(struct evaluation *e, int64_t count, int classes)
 {
-	double *all = xcalloc((size_t)a->count * 3, sizeof *all);
-
-	for (int64_t i = 0; i < a->count; i++) {
-		all[3 * i] = a->loss[i];
-		all[3 * i + 1] = a->predicted[i];
-		all[3 * i + 2] = a->label[i];
-	}
-	parallel_merge(&t->parallel, all, 3 * a->count);
-	for (int64_t i = 0; i < a->count; i++) {
-		a->loss[i] = all[3 * i];
-		a->predicted[i] = (int32_t)all[3 * i + 1];
-		a->label[i] = (int32_t)all[3 * i + 2];
-	}
-	free(all);
+	calibration_init(&e->calibration, count, classes);
+	e->score = xcalloc((size_t)(count * SCORES), sizeof *e->score);
 }
 
-static enum order evaluate_model(struct trainer *t, const struct dataset *d, struct accuracy *a)
+void evaluation_release(struct evaluation *e)
+{
+	calibration_release(&e->calibration);
+	free(e->score);
+	*e = (struct evaluation){0};
+}
+
+/* What the ranks found, sample by sample, brought to all: each was evaluated by one of them. */
+static void merge(struct trainer *t, struct evaluation *e)
+{
+	struct calibration *c = &e->calibration;
+	int64_t count = c->accuracy.count;
+	double *whole = xcalloc((size_t)count * 2, sizeof *whole);
+
+	for (int64_t i = 0; i < count; i++) {
+		whole[2 * i] = c->accuracy.predicted[i];
+		whole[2 * i + 1] = c->accuracy.label[i];
+	}
+	parallel_merge(&t->parallel, whole, 2 * count);
+	for (int64_t i = 0; i < count; i++) {
+		c->accuracy.predicted[i] = (int32_t)whole[2 * i];
+		c->accuracy.label[i] = (int32_t)whole[2 * i + 1];
+	}
+	free(whole);
+	parallel_merge(&t->parallel, c->accuracy.loss, count);
+	parallel_merge(&t->parallel, c->confidence, count);
+	parallel_merge(&t->parallel, c->brier, count);
+	parallel_merge(&t->parallel, e->score, count * SCORES);
+}
+
+static enum order evaluate_model(struct trainer *t, const struct dataset *d, struct evaluation *out)
 {
 	int64_t size = t->spec->eval_batch, count = d->count;
 	int64_t batches = (count + size - 1) / size, ranks = t->parallel.ranks;
 
-	accuracy_release(a);
-	accuracy_init(a, count, t->model->config.classes);
+	evaluation_release(out);
+	evaluation_init(out, count, t->model->config.classes);
 	t->evaluated = 0;
 	t->evaluate_count = count;
 	for (int64_t round = 0; round < (batches + ranks - 1) / ranks; round++) {
@@ -67,20 +86,20 @@ static enum order evaluate_model(struct trainer *t, const struct dataset *d, str
 		if (order >= ORDER_YIELD)
 			return order;
 		if (batch < batches)
-			evaluate_batch(t, d, a, first, count - first < size ? count - first : size);
+			evaluate_batch(t, d, out, first,
+			               count - first < size ? count - first : size);
 		t->evaluated = (round + 1) * ranks * size;
 		t->evaluated = t->evaluated < count ? t->evaluated : count;
 		trainer_tell(t, "evaluate");
 	}
-	merge(t, a);
+	merge(t, out);
 	return ORDER_GO;
 }
 
-/* The average, where there is one. */
-static enum order evaluate_set(struct trainer *t, const struct dataset *d, struct accuracy *a)
+enum order trainer_evaluate_set(struct trainer *t, const struct dataset *d, struct evaluation *out)
 {
 	average_swap(&t->average, t->model);
-	enum order order = evaluate_model(t, d, a);
+	enum order order = evaluate_model(t, d, out);
 	average_swap(&t->average, t->model);
 	return order;
 }
@@ -90,7 +109,7 @@ enum order trainer_evaluate(struct trainer *t)
 	double began = clock_seconds();
 
 	t->evaluated_step = -1;
-	enum order order = evaluate_set(t, t->test, &t->accuracy);
+	enum order order = trainer_evaluate_set(t, t->test, &t->tested);
 	if (order != ORDER_GO)
 		return order;
 	t->evaluated_step = t->position.step;
@@ -106,5 +125,5 @@ enum order trainer_evaluate_seen(struct trainer *t)
 		return ORDER_GO;
 	struct dataset part = *t->seen; /* more may be there, for what else is measured */
 	part.count = part.count < wanted ? part.count : wanted;
-	return evaluate_set(t, &part, &t->seen_accuracy);
+	return trainer_evaluate_set(t, &part, &t->seen_again);
 }

@@ -92,8 +92,8 @@ static void close_epoch(struct trainer *t)
 		result_row(r, "fisher_trace", at->step, epoch, at->trace_sum / at->samples);
 	if (t->subtasks.count)
 		result_row(r, "relative_flops", at->step, epoch, tree_relative_flops(t));
-	result_row(r, "accuracy", at->step, epoch, accuracy_top1(&t->accuracy));
-	result_row(r, "test_loss", at->step, epoch, accuracy_loss(&t->accuracy));
+	result_row(r, "accuracy", at->step, epoch, accuracy_top1(&t->tested.calibration.accuracy));
+	result_row(r, "test_loss", at->step, epoch, accuracy_loss(&t->tested.calibration.accuracy));
 	result_row(r, "learning_rate", at->step, epoch,
 	           schedule_rate(&t->schedule, last, trainer_updates_per_epoch(t),
 	                         (double)t->spec->train_epochs));
@@ -129,8 +129,8 @@ static void report_evaluation(struct trainer *t)
 {
 	struct result *r = &t->result;
 
-	result_row(r, "accuracy", 0, 0, accuracy_top1(&t->accuracy));
-	result_row(r, "test_loss", 0, 0, accuracy_loss(&t->accuracy));
+	result_row(r, "accuracy", 0, 0, accuracy_top1(&t->tested.calibration.accuracy));
+	result_row(r, "test_loss", 0, 0, accuracy_loss(&t->tested.calibration.accuracy));
 	if (t->parallel.rank == 0 && t->observer.metrics)
 		t->observer.metrics(t->observer.self, r, 0);
 }
@@ -172,7 +172,7 @@ static void report_layers(struct trainer *t)
 static void report_critical(struct trainer *t)
 {
 	struct result *r = &t->result;
-	struct critical_figures f = critical_figures(&t->critical, &t->accuracy);
+	struct critical_figures f = critical_figures(&t->critical, &t->tested.calibration.accuracy);
 
 	result_figure(r, "critical_accuracy", f.accuracy);
 	result_figure(r, "critical_task_accuracy", f.task_accuracy);
@@ -195,8 +195,8 @@ static void report_final(struct trainer *t)
 	                                    : (double)t->test->count / t->evaluate_seconds;
 
 	trainer_clock(t);
-	result_figure(r, "accuracy", accuracy_top1(&t->accuracy));
-	result_figure(r, "loss", accuracy_loss(&t->accuracy));
+	result_figure(r, "accuracy", accuracy_top1(&t->tested.calibration.accuracy));
+	result_figure(r, "loss", accuracy_loss(&t->tested.calibration.accuracy));
 	result_figure(r, "test_images", (double)t->test->count);
 	for (int i = 0; i < r->rows; i++) /* the last epoch's */
 		if (!strcmp(r->row[i].name, "train_accuracy"))
@@ -214,14 +214,14 @@ static void report_final(struct trainer *t)
 	if (t->train)
 		result_figure(r, "input_wait_seconds", t->input.wait_seconds);
 	result_figure(r, "peak_memory_bytes", trainer_peak_bytes(t));
-	report_categories(t, &t->accuracy, "accuracy");
+	report_categories(t, &t->tested.calibration.accuracy, "accuracy");
 	if (t->critical.count)
 		report_critical(t);
-	if (t->seen_accuracy.count) {
-		double seen = accuracy_top1(&t->seen_accuracy);
+	if (t->seen_again.calibration.accuracy.count) {
+		double seen = accuracy_top1(&t->seen_again.calibration.accuracy);
 		result_figure(r, "train_eval_accuracy", seen);
-		result_figure(r, "generalization_gap", seen - accuracy_top1(&t->accuracy));
-		report_categories(t, &t->seen_accuracy, "train_accuracy");
+		result_figure(r, "generalization_gap", seen - accuracy_top1(&t->tested.calibration.accuracy));
+		report_categories(t, &t->seen_again.calibration.accuracy, "train_accuracy");
 	}
 	report_layers(t);
 	if (t->subtasks.count)

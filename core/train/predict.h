@@ -7,6 +7,7 @@ struct prediction {
 	int64_t n;
 	int classes;
 	float *logits; /* (n, classes) the class probabilities are their softmax */
+	double *score; /* (n, SCORES) */
 };
 
 /* Of images (n, C, H, W), by the trial's model as it is, quantized where it is.  Release with

@@ -140,8 +140,8 @@ void trainer_release(struct trainer *t)
 	subtasks_release(&t->subtasks);
 	growth_release(&t->growth);
 	critical_release(&t->critical);
-	accuracy_release(&t->accuracy);
-	accuracy_release(&t->seen_accuracy);
+	evaluation_release(&t->tested);
+	evaluation_release(&t->seen_again);
 	result_release(&t->result);
 	input_release(&t->input);
 	dataset_free(t->train);

@@ -2,9 +2,9 @@
 #ifndef TRAIN_TRAINER_H
 #define TRAIN_TRAINER_H
 #include "core/data/batch.h"
-#include "core/eval/accuracy.h"
 #include "core/models/cost.h"
 #include "core/train/average.h"
+#include "core/train/evaluate.h"
 #include "core/train/growth.h"
 #include "core/train/input.h"
 #include "core/train/objective.h"
@@ -102,8 +102,8 @@ struct trainer {
 
 	struct position position;
 	struct result result;
-	struct accuracy accuracy;      /* of the last evaluation */
-	struct accuracy seen_accuracy; /* of eval.train_images training images; empty: none */
+	struct evaluation tested;     /* the last of the test set */
+	struct evaluation seen_again; /* of eval.train_images training images; empty: none */
 	int64_t evaluated;             /* images of the evaluation under way, all ranks */
 	int64_t evaluate_count;        /* of so many */
 	int64_t evaluated_step;        /* at which it was made; -1: never */
@@ -153,11 +153,16 @@ const struct quantization *trainer_quantization(const struct trainer *t); /* nul
  * not finite. */
 int trainer_step(struct trainer *t);
 
+/* What t's quantized model, or the average where there is one, says of the images of d: every rank a
+ * part, asking for orders in between.  Returns the order that interrupted it, or ORDER_GO when *out
+ * is complete on all ranks. */
+enum order trainer_evaluate_set(struct trainer *t, const struct dataset *d, struct evaluation *out);
+
 /* Evaluates the quantized model on the test set, every rank a part; asks for orders in between.
- * Returns the order that interrupted it, or ORDER_GO when t->accuracy is complete. */
+ * Returns the order that interrupted it, or ORDER_GO when t->tested is complete. */
 enum order trainer_evaluate(struct trainer *t);
 
-/* The same on eval.train_images training images into t->seen_accuracy; none: nothing to do. */
+/* The same on eval.train_images training images into t->seen_again; none: nothing to do. */
 enum order trainer_evaluate_seen(struct trainer *t);
 
 /* Samples first … first + n - 1 of d, not augmented: images (n, C, H, W) F32, labels I32 (n); the
