@@ -213,6 +213,28 @@ static void save_tree(struct turn *t, const struct report *r, const cJSON *body)
 		        json_real(node, "macs", 0));
 }
 
+/* Points are numbered as they come, curve by curve. */
+static void save_ood(struct turn *t, const struct report *r, const cJSON *body)
+{
+	const cJSON *value = NULL;
+	int64_t point = 0;
+
+	cJSON_ArrayForEach (value, json_at(body, "ood"))
+		sql_run(t->db,
+		        "insert into ood_metric(trial, ood_set, score, metric, value) "
+		        "values(?, ?, ?, ?, ?) on conflict do update set value = excluded.value",
+		        r->id, json_text(value, "set", ""), json_text(value, "score", ""),
+		        json_text(value, "metric", ""), json_real(value, "value", NAN));
+	sql_run(t->db, "delete from ood_curve where trial = ?", r->id);
+	cJSON_ArrayForEach (value, json_at(body, "curves"))
+		sql_run(t->db,
+		        "insert into ood_curve(trial, ood_set, score, curve, point, x, y) "
+		        "values(?, ?, ?, ?, ?, ?, ?)",
+		        r->id, json_text(value, "set", ""), json_text(value, "score", ""),
+		        json_text(value, "curve", ""), point++, json_real(value, "x", NAN),
+		        json_real(value, "y", NAN));
+}
+
 static void save_artifacts(struct turn *t, const struct report *r, const cJSON *body)
 {
 	const cJSON *artifact = NULL;
@@ -271,6 +293,7 @@ void on_done(struct turn *t, const cJSON *body)
 		save_rows(t, &r, json_at(body, "rows"));
 		save_result(t, &r, body);
 		save_tree(t, &r, body);
+		save_ood(t, &r, body);
 		save_artifacts(t, &r, body);
 		note_numerics(t, &r, json_text(body, "numerics", ""));
 		attempt_end(t, r.id, r.attempt, "done", NULL);

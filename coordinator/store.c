@@ -18,6 +18,12 @@ static const char *const migrations[STORE_SCHEMA - 1] = {
         "create table landscape(trial integer not null references trial(id), slice text not null, "
         "x real not null, y real not null, metric text not null, value real, "
         "primary key (trial, slice, metric, x, y)) strict, without rowid;",
+        "create table ood_metric(trial integer not null references trial(id), ood_set text not null, "
+        "score text not null, metric text not null, value real, "
+        "primary key (trial, ood_set, score, metric)) strict, without rowid;"
+        "create table ood_curve(trial integer not null references trial(id), ood_set text not null, "
+        "score text not null, curve text not null, point integer not null, x real, y real, "
+        "primary key (trial, ood_set, score, curve, point)) strict, without rowid;"
         "create table split_node(trial integer not null references trial(id), node integer not null, "
         "parent integer, layer text not null, members text not null, channels integer not null, "
         "width integer not null, macs real not null, primary key (trial, node)) strict, without "

@@ -5,6 +5,7 @@
 #include "coordinator/view.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
+#include "schemas/ood_set.h"
 #include "schemas/trial_spec.h"
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +81,29 @@ static const char *file_digest(struct study_digests *d, const char *path, struct
 	return known;
 }
 
+/* Data sets from outside get their digests; a name alone becomes an object. */
+static int resolve_outside(cJSON *sets, struct study_digests *digests, struct error *e)
+{
+	for (int i = 0; i < cJSON_GetArraySize(sets); i++) {
+		cJSON *item = cJSON_GetArrayItem(sets, i);
+		struct ood_set set;
+		if (ood_set_read(item, &set, e))
+			return -1;
+		if (set.digest || ood_set_is_noise(&set))
+			continue;
+		const char *digest = data_digest(digests, set.data, set.path, e);
+		if (!digest)
+			return -1;
+		cJSON *object = cJSON_IsObject(item) ? cJSON_Duplicate(item, true)
+		                                     : cJSON_CreateObject();
+		if (!cJSON_IsObject(item))
+			cJSON_AddStringToObject(object, "data", set.data);
+		cJSON_AddStringToObject(object, "digest", digest);
+		cJSON_ReplaceItemInArray(sets, i, object);
+	}
+	return 0;
+}
+
 /* What the change leads to is resolved as well, and noted in the change, which makes it part of the
  * identity. */
 static int resolve_change(cJSON *trial, struct study_digests *digests, struct error *e)
@@ -94,6 +118,9 @@ static int resolve_change(cJSON *trial, struct study_digests *digests, struct er
 	if (status == 0 && !digested)
 		json_put(change, "data.digest",
 		         cJSON_Duplicate(json_at(parent, "data.digest"), true));
+	if (status == 0 && json_at(change, "ood.sets"))
+		json_put(change, "ood.sets",
+		         cJSON_Duplicate(json_at(parent, "ood.sets"), true));
 	if (status == 0 && json_at(parent, "start_from"))
 		json_put(change, "start_from",
 		         cJSON_Duplicate(json_at(parent, "start_from"), true));
@@ -115,6 +142,8 @@ int trial_resolve(cJSON *trial, struct study_digests *digests, struct error *e)
 			return error_prefix(e, "data");
 		json_put(trial, "data.digest", cJSON_CreateString(digest));
 	}
+	if (resolve_outside(json_at(trial, "ood.sets"), digests, e))
+		return error_prefix(e, "ood.sets");
 	if (file) {
 		digest = file_digest(digests, file, e);
 		if (!digest)

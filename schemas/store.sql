@@ -137,6 +137,21 @@ create table landscape(                      -- the loss at weights moved along 
 	primary key (trial, slice, metric, x, y)
 ) strict, without rowid;
 
+create table ood_metric(                     -- test images told from those of other sets, by a score
+	trial integer not null references trial(id),
+	ood_set text not null, score text not null, metric text not null,
+	value real,
+	primary key (trial, ood_set, score, metric)
+) strict, without rowid;
+
+create table ood_curve(                      -- 'roc': false and true positive rates;
+	trial integer not null references trial(id),  -- 'density_in', 'density_out': score, share
+	ood_set text not null, score text not null, curve text not null,
+	point integer not null,
+	x real, y real,
+	primary key (trial, ood_set, score, curve, point)
+) strict, without rowid;
+
 create table split_node(                     -- the tree of a split model, in its order
 	trial integer not null references trial(id),
 	node integer not null,

@@ -40,12 +40,23 @@ static bool matters(const struct field *field, const cJSON *filled)
 	return field->flags & IDENTITY;
 }
 
+/* Where the bytes of a set lie does not matter once it is known which they are. */
+static void forget_paths(cJSON *sets)
+{
+	cJSON *item;
+
+	cJSON_ArrayForEach (item, sets)
+		if (json_text(item, "digest", NULL))
+			cJSON_DeleteItemFromObjectCaseSensitive(item, "path");
+}
+
 cJSON *trial_identity_form(const cJSON *trial)
 {
 	cJSON *filled = cJSON_Duplicate(trial, true), *form = cJSON_CreateObject();
 	char hex[SHA256_HEX];
 
 	trial_fill(filled);
+	forget_paths(json_at(filled, "ood.sets"));
 	for (size_t i = 0; i < trial_fields.count; i++) {
 		const struct field *field = trial_fields.rows + i;
 		const cJSON *value = json_at(filled, field->path);

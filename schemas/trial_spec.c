@@ -1,5 +1,7 @@
 /* Trials: what the table cannot say (rules between fields), and the parent of a staged trial. */
 #include "schemas/trial_spec.h"
+#include "core/base/text.h"
+#include "schemas/ood_set.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,6 +168,9 @@ static int check_rules(const struct trial_spec *s, const cJSON *filled, const ch
 int trial_check_values(const cJSON *trial, const char *where, struct error *e)
 {
 	int problems = fields_check(&trial_fields, trial, where, e);
+	char *sets = xformat("%sood.sets", where);
+	problems += ood_sets_check(json_at(trial, "ood.sets"), sets, e);
+	free(sets);
 	const cJSON *change = json_at(trial, "start_from.change");
 
 	if (!cJSON_IsObject(change))

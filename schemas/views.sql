@@ -124,6 +124,17 @@ create view layer_bits as
 	from study_trial st join study s on s.id = st.study join layer_metric l on l.trial = st.trial
 	where st.role = 'trial' and l.metric in ('bits', 'weight_bits');
 
+-- How well scores tell test images from those of other sets: a row per trial, set and score.
+create view ood as
+	select s.name as study, st.trial, m.ood_set, m.score,
+		max(iif(m.metric = 'auroc', m.value, null)) as auroc,
+		max(iif(m.metric = 'aupr_in', m.value, null)) as aupr_in,
+		max(iif(m.metric = 'aupr_out', m.value, null)) as aupr_out,
+		max(iif(m.metric = 'fpr_at_95_tpr', m.value, null)) as fpr_at_95_tpr,
+		max(iif(m.metric = 'min_detection_error', m.value, null)) as min_detection_error
+	from study_trial st join study s on s.id = st.study join ood_metric m on m.trial = st.trial
+	where st.role = 'trial' group by s.id, st.trial, m.ood_set, m.score;
+
 -- Who ran what, when.
 create view timeline as
 	select a.trial, a.attempt, w.name as worker, a.started_ms, a.ended_ms,

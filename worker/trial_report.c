@@ -180,6 +180,8 @@ static cJSON *done_body(struct trial_report *r, const struct trainer *t)
 	cJSON_AddItemToObject(body, "categories", cJSON_Duplicate(t->result.categories, true));
 	cJSON_AddItemToObject(body, "layers", cJSON_Duplicate(t->result.layers, true));
 	cJSON_AddItemToObject(body, "landscape", cJSON_Duplicate(t->result.landscape, true));
+	cJSON_AddItemToObject(body, "ood", cJSON_Duplicate(t->result.ood, true));
+	cJSON_AddItemToObject(body, "curves", cJSON_Duplicate(t->result.curves, true));
 	cJSON_AddItemToObject(body, "tree", cJSON_Duplicate(t->result.tree, true));
 	for (int i = 0; i < t->artifacts; i++) {
 		cJSON *item = cJSON_CreateObject();

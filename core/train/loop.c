@@ -6,6 +6,7 @@
 #include "core/models/quantized.h"
 #include "core/models/weights.h"
 #include "core/train/checkpoint.h"
+#include "core/train/outside.h"
 #include "core/train/splitting.h"
 #include "core/train/tree_report.h"
 #include <assert.h>
@@ -197,6 +198,8 @@ static void report_final(struct trainer *t)
 	trainer_clock(t);
 	result_figure(r, "accuracy", accuracy_top1(&t->tested.calibration.accuracy));
 	result_figure(r, "loss", accuracy_loss(&t->tested.calibration.accuracy));
+	result_figure(r, "ece", calibration_error(&t->tested.calibration, CALIBRATION_BINS));
+	result_figure(r, "brier", calibration_brier(&t->tested.calibration));
 	result_figure(r, "test_images", (double)t->test->count);
 	for (int i = 0; i < r->rows; i++) /* the last epoch's */
 		if (!strcmp(r->row[i].name, "train_accuracy"))
@@ -264,6 +267,8 @@ enum outcome train_run(struct trainer *t, struct error *e)
 		ended = evaluate(t, e); /* zero epochs, or resumed after the last */
 	if (ended == LOOP_GOES_ON)
 		ended = evaluate_seen(t, e);
+	if (ended == LOOP_GOES_ON)
+		ended = outside_evaluate(t, e);
 	if (ended != LOOP_GOES_ON)
 		return (enum outcome)ended;
 	average_settle(&t->average, t->model);

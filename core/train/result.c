@@ -29,6 +29,8 @@ void result_init(struct result *r)
 	                     .categories = cJSON_CreateArray(),
 	                     .layers = cJSON_CreateArray(),
 	                     .landscape = cJSON_CreateArray(),
+	                     .ood = cJSON_CreateArray(),
+	                     .curves = cJSON_CreateArray(),
 	                     .tree = cJSON_CreateArray()};
 }
 
@@ -39,6 +41,8 @@ void result_release(struct result *r)
 	cJSON_Delete(r->categories);
 	cJSON_Delete(r->layers);
 	cJSON_Delete(r->landscape);
+	cJSON_Delete(r->ood);
+	cJSON_Delete(r->curves);
 	cJSON_Delete(r->tree);
 	*r = (struct result){0};
 }
@@ -104,6 +108,39 @@ void result_landscape(struct result *r, const char *slice, double x, double y, c
 	cJSON_AddStringToObject(item, "metric", metric);
 	add_value(item, "value", value);
 	cJSON_AddItemToArray(r->landscape, item);
+}
+
+void result_ood(struct result *r, const char *set, const char *score, const char *metric,
+                double value)
+{
+	cJSON *item = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(item, "set", set);
+	cJSON_AddStringToObject(item, "score", score);
+	cJSON_AddStringToObject(item, "metric", metric);
+	add_value(item, "value", value);
+	cJSON_AddItemToArray(r->ood, item);
+}
+
+void result_curve(struct result *r, const char *set, const char *score, const char *curve, double x,
+                  double y)
+{
+	cJSON *item = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(item, "set", set);
+	cJSON_AddStringToObject(item, "score", score);
+	cJSON_AddStringToObject(item, "curve", curve);
+	add_value(item, "x", x);
+	add_value(item, "y", y);
+	cJSON_AddItemToArray(r->curves, item);
+}
+
+void result_forget_ood(struct result *r)
+{
+	cJSON_Delete(r->ood);
+	cJSON_Delete(r->curves);
+	r->ood = cJSON_CreateArray();
+	r->curves = cJSON_CreateArray();
 }
 
 void result_node(struct result *r, int node, int parent, const char *layer, const char *members,

@@ -21,6 +21,8 @@ struct result {
 	cJSON *categories; /* [{category, name, metric, value}] */
 	cJSON *layers;     /* [{layer, metric, value}] */
 	cJSON *landscape;  /* [{slice, x, y, metric, value}] */
+	cJSON *ood;        /* [{set, score, metric, value}] */
+	cJSON *curves;     /* [{set, score, curve, x, y}] */
 	cJSON *tree;       /* [{node, parent, layer, members, channels, width, macs}] */
 };
 void result_init(struct result *r);
@@ -38,6 +40,14 @@ void result_layer(struct result *r, const char *layer, const char *metric, doubl
  * "hessian" are lines (y = 0), "random_plane" and "hessian_plane" planes; (0, 0): unmoved. */
 void result_landscape(struct result *r, const char *slice, double x, double y, const char *metric,
                       double value);
+
+/* Adds a figure of how a score tells the test images from an OOD set, and a point of a curve of the
+ * two: "roc" (false and true positive rate), "density_in", "density_out" (score, share of images). */
+void result_ood(struct result *r, const char *set, const char *score, const char *metric,
+                double value);
+void result_curve(struct result *r, const char *set, const char *score, const char *curve, double x,
+                  double y);
+void result_forget_ood(struct result *r); /* both */
 
 /* Adds a node of a split model's tree, in the tree's order: its parent (-1: none), the submodels
  * that use it ("0,2"), how many of the layer's `width` channels are left, its multiply-accumulates.
