@@ -121,6 +121,7 @@ static const struct option_row plot_options[] = {
          "one picture, there (default: every slice, as both, here)"},
         {"--slice", NULL, "NAME", "random, hessian, random_plane or hessian_plane"},
         {"--metric", NULL, "NAME", "loss or critical_loss (default: lines show both)"},
+        {"--score", NULL, "NAME", "of roc and scores: max_softmax, max_logit, energy, subtask, …"},
         OPTION_DB,
         OPTION_JSON,
         OPTION_HELP,
@@ -176,13 +177,14 @@ static const struct verb verbs[] = {
          "and\n"
          "of the difference too (Welch).  What is swept in either study must be equal to be "
          "compared."},
-        {"plot", "landscape TRIAL [TRIAL …] | tree TRIAL",
-         "draw the loss around trials, or how submodels share layers, as SVG and PNG",
-         plot_options, 2, 9, verb_plot,
-         "Lines of several trials share a frame, planes lie side by side under one scale of "
-         "colours;\n"
-         "labels say what differs between their specifications.  Trials with action landscape map "
-         "it."},
+        {"plot", "landscape|roc TRIAL [TRIAL …] | scores|tree TRIAL",
+         "draw what trials measured as SVG and PNG", plot_options, 2, 9, verb_plot,
+         "landscape: the loss around the weights (action landscape maps it); lines share a "
+         "frame, planes\n"
+         "lie side by side.  roc, scores: test images against the sets of ood.sets, a chart for "
+         "each.\n"
+         "tree: how submodels share layers (split.submodels).  Labels say what differs between "
+         "trials."},
         {"get", "TRIAL [NAME]", "copy an artifact out: weights, quantized, checkpoint", get_options,
          1, 2, verb_get, NULL},
         {"sql", "QUERY", "ask the database, read-only", sql_options, 1, 1, verb_sql,

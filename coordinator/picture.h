@@ -30,4 +30,6 @@ char *picture_title(struct picture *p, const char *what);
 /* The kinds: each draws all of the trials and saves what it drew. */
 int picture_landscapes(struct picture *p, struct error *e); /* the first slice alone to --output */
 int picture_tree(struct picture *p, struct error *e);       /* of one trial */
+int picture_roc(struct picture *p, struct error *e);
+int picture_scores(struct picture *p, struct error *e); /* of one trial */
 #endif

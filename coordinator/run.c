@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,8 +174,8 @@ static void stop_all(struct run *r)
 /* ---- what is said at the end ---- */
 
 /* Final figures that a person looks at first, where the study has them. */
-static const char *const figures[] = {"accuracy", "loss", "model_bytes", "bit_operations",
-                                      "seconds"};
+static const char *const figures[] = {"accuracy",    "auroc",          "loss",
+                                      "model_bytes", "bit_operations", "seconds"};
 
 static bool has_column(const struct rows *r, const char *name)
 {
@@ -182,6 +183,13 @@ static bool has_column(const struct rows *r, const char *name)
 		if (!strcmp(r->name[i], name))
 			return true;
 	return false;
+}
+
+/* SQLite takes the brackets, and shells leave them alone in the quotes that people copy. */
+static void add_column(struct text *sql, const char *name)
+{
+	bool keyword = sqlite3_keyword_check(name, (int)strlen(name)) != 0;
+	text_add(sql, keyword ? ", [%s]" : ", %s", name);
 }
 
 /* The swept fields and the figures of the study's view, best first.  Free with free(). */
@@ -202,7 +210,7 @@ static char *result_sql(struct database *d, const char *study, const char *view,
 		for (int64_t i = 0; i < swept.count; i++) {
 			const char *path = rows_text(&swept, i, "key"), *dot = strrchr(path, '.');
 			if (has_column(&columns, dot ? dot + 1 : path))
-				text_add(&sql, ", %s", dot ? dot + 1 : path);
+				add_column(&sql, dot ? dot + 1 : path);
 		}
 		rows_release(&swept);
 	}

@@ -139,6 +139,8 @@ static const struct {
 } kinds[] = {
         {"landscape", PICTURE_TRIALS, picture_landscapes},
         {"tree", 1, picture_tree},
+        {"roc", PICTURE_TRIALS, picture_roc},
+        {"scores", 1, picture_scores},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 

@@ -44,6 +44,11 @@ static const struct part parts[] = {
          "select category, name, metric, value from category_metric where trial = ?1"
          " order by metric, category",
          categories_sql},
+        {"ood",
+         "select ood_set, score, metric, value from ood_metric where trial = ?1"
+         " order by ood_set, score, metric",
+         "select distinct ood_set \"set\", score, auroc, aupr_in, aupr_out, fpr_at_95_tpr"
+         " from ood where trial = cast(?1 as integer) order by ood_set, score"},
         {"tree",
          "select node, parent, layer, members, channels, width, macs from split_node"
          " where trial = ?1 order by node",

@@ -128,6 +128,8 @@ int outside_open(const struct outside_request *r, struct dataset **out, struct e
 	if (dataset_open(&request, &d, e))
 		return -1;
 	if (d->height == r->size_px && d->width == r->size_px) {
+		d->label = d->own_label = xcalloc((size_t)d->count, sizeof *d->own_label);
+		d->classes = 1;
 		*out = d;
 		return 0;
 	}
