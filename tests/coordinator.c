@@ -99,6 +99,29 @@ static void repeats_of_done_change_nothing_and_are_answered(void **state)
 	turns_release(&t);
 }
 
+static void what_tells_sets_apart_is_stored(void **state)
+{
+	struct turns t;
+
+	turns_one(&t);
+	turns_say(&t, "a", WIRE_DONE,
+	          "{\"agent\":\"a\",\"trial\":1,\"attempt\":1,\"numerics\":\"n\",\"batch\":1,"
+	          "\"rows\":[],\"result\":{},\"artifacts\":[],\"ood\":["
+	          "{\"set\":\"svhn\",\"score\":\"energy\",\"metric\":\"auroc\",\"value\":0.75}],"
+	          "\"curves\":["
+	          "{\"set\":\"svhn\",\"score\":\"energy\",\"curve\":\"roc\",\"x\":0,\"y\":0},"
+	          "{\"set\":\"svhn\",\"score\":\"energy\",\"curve\":\"roc\",\"x\":0,\"y\":0.5},"
+	          "{\"set\":\"svhn\",\"score\":\"energy\",\"curve\":\"roc\",\"x\":1,\"y\":1}]}");
+	assert_non_null(turns_reply(&t, WIRE_DONE_SAVED));
+	assert_int_equal(turns_int(&t, "select count(*) from ood_metric where ood_set = 'svhn' and "
+	                               "score = 'energy' and metric = 'auroc' and value = 0.75"),
+	                 1);
+	assert_int_equal(turns_int(&t, "select group_concat(y, ',') = '0.0,0.5,1.0' from (select y "
+	                               "from ood_curve where curve = 'roc' order by point)"),
+	                 1);
+	turns_release(&t);
+}
+
 static void nodes_of_a_tree_are_stored(void **state)
 {
 	struct turns t;
@@ -116,8 +139,9 @@ static void nodes_of_a_tree_are_stored(void **state)
 	                               "layer = 'conv1' and members = '0,1' and channels = 12 and "
 	                               "width = 16 and macs = 5e9"),
 	                 1);
-	assert_int_equal(turns_int(&t, "select count(*) from split_node where node = 1 and parent = "
-	                               "0 and members = '0'"),
+	assert_int_equal(turns_int(&t,
+	                           "select count(*) from split_node where node = 1 and parent = "
+	                           "0 and members = '0'"),
 	                 1);
 	turns_release(&t);
 }
@@ -269,6 +293,7 @@ int main(void)
 	        LAW(an_agent_speaks_for_itself_only),
 	        LAW(a_message_that_is_refused_leaves_no_trace),
 	        LAW(repeats_of_done_change_nothing_and_are_answered),
+	        LAW(what_tells_sets_apart_is_stored),
 	        LAW(nodes_of_a_tree_are_stored),
 	        LAW(points_of_a_landscape_are_stored),
 	        LAW(old_checkpoints_go_but_the_newest_and_the_best_stay),

@@ -4,6 +4,7 @@
 #include "core/train/action.h"
 #include "schemas/trial_spec.h"
 #include "tests/trial_run.h"
+#include <math.h>
 
 #define GROWING                                                                             \
 	"{\"data\": {\"name\": \"shapes\", \"limit\": 96, \"test_limit\": 24}, \"eval\": "  \
@@ -115,6 +116,40 @@ static void ranks_change_no_bit(void **state)
 	assert_same_file("whole", "mixed", "weights.safetensors");
 }
 
+static void what_is_outside_is_told_apart_whatever_the_ranks(void **state)
+{
+	static const char trial[] =
+	        "{\"data\": {\"name\": \"shapes\", \"limit\": 96, \"test_limit\": 50}, \"eval\": "
+	        "{\"batch\": 16}, \"model\": {\"name\": \"resnet20\", \"width\": 4}, \"split\": "
+	        "{\"submodels\": 3, \"interval\": 0}, \"ood\": {\"images\": 40, \"sets\": "
+	        "[\"uniform\", {\"data\": \"shapes\", \"name\": \"same\"}]}, \"train\": "
+	        "{\"epochs\": 2, \"batch\": 32, \"shards\": 2}}";
+
+	trial_write("outside.json", trial);
+	assert_runs(&(struct trial_run){.trial = "outside.json", .folder = "in1"});
+	assert_runs(&(struct trial_run){.ranks = 2, .trial = "outside.json", .folder = "in2"});
+	cJSON *a = outcome_read("in1"), *b = outcome_read("in2");
+	assert_true(cJSON_Compare(outcome_part(a, "ood"), outcome_part(b, "ood"), true));
+	assert_true(cJSON_Compare(outcome_part(a, "curves"), outcome_part(b, "curves"), true));
+	/* two sets, five scores, seven figures; images of the same set cannot be told apart */
+	assert_int_equal(cJSON_GetArraySize(outcome_part(a, "ood")), 2 * 5 * 7);
+	const cJSON *item;
+	double uniform = 0;
+	cJSON_ArrayForEach (item, outcome_part(a, "ood")) {
+		double value = json_real(item, "value", 0);
+		if (strcmp(json_text(item, "metric", ""), "auroc") != 0)
+			continue;
+		if (!strcmp(json_text(item, "set", ""), "same"))
+			assert_true(value > 0.3 && value < 0.7);
+		else if (!strcmp(json_text(item, "score", ""), "subtask"))
+			uniform = value;
+	}
+	assert_true(fabs(outcome_figure(a, "auroc") - uniform / 2) < 0.5);
+	assert_true(outcome_figure(a, "ece") >= 0 && outcome_figure(a, "brier") > 0);
+	cJSON_Delete(a);
+	cJSON_Delete(b);
+}
+
 static void a_split_parent_brings_its_tree(void **state)
 {
 	struct error e = {{0}};
@@ -167,6 +202,7 @@ int main(void)
 	        cmocka_unit_test(a_tree_grows_and_is_pruned),
 	        cmocka_unit_test(interrupted_anywhere_it_ends_with_the_same_bits),
 	        cmocka_unit_test(ranks_change_no_bit),
+	        cmocka_unit_test(what_is_outside_is_told_apart_whatever_the_ranks),
 	        cmocka_unit_test(a_split_parent_brings_its_tree),
 	        cmocka_unit_test(bad_groups_are_said_in_one_line),
 	};
