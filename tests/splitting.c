@@ -150,6 +150,72 @@ static void what_is_outside_is_told_apart_whatever_the_ranks(void **state)
 	cJSON_Delete(b);
 }
 
+/* A tree that begins with a trained network; %s: more of split, epochs. */
+#define FROM_ONE                                                                           \
+	"{\"data\": {\"name\": \"shapes\", \"limit\": 96, \"test_limit\": 24}, \"eval\": " \
+	"{\"batch\": 16}, \"model\": {\"name\": \"resnet20\", \"width\": 4}, \"split\": "  \
+	"{\"submodels\": 3, \"interval\": 0%s}, \"start_from\": {\"file\": \"unused\"}, "  \
+	"\"train\": {\"epochs\": %d, \"batch\": 32, \"shards\": 2}}"
+
+static struct tensor *weight_of(const char *folder, const char *name)
+{
+	char *path = path_join(below(folder), "weights.safetensors");
+	struct error e = {{0}};
+	struct safetensors *f = safetensors_open(path, &e);
+	const struct safetensor *s = f ? safetensors_find(f, name) : NULL;
+
+	if (!s)
+		fail_msg("%s has no %s", folder, name);
+	struct tensor *t = tensor_new(F32, s->shape);
+	assert_int_equal(safetensor_read(s, t, &e), 0);
+	safetensors_close(f);
+	free(path);
+	return t;
+}
+
+static bool same_weight(const char *folder, const char *other, const char *name)
+{
+	struct tensor *a = weight_of(folder, name), *b = weight_of(other, name);
+	bool same = shape_equal(a->shape, b->shape) &&
+	            !memcmp(tensor_plain(a), tensor_plain(b),
+	                    (size_t)shape_count(a->shape) * sizeof(float));
+
+	tensor_free(a);
+	tensor_free(b);
+	return same;
+}
+
+static void run_from_one(const char *folder, int ranks, const char *split, int epochs)
+{
+	char *trial = xformat(FROM_ONE, split, epochs);
+
+	trial_write("from.json", trial);
+	assert_runs(&(struct trial_run){.trial = "from.json",
+	                                .folder = folder,
+	                                .ranks = ranks,
+	                                .more = {"--input", below("one/weights.safetensors")}});
+	free(trial);
+}
+
+static void one_network_serves_the_trunk_and_the_grouping(void **state)
+{
+	trial_write(
+	        "one.json",
+	        "{\"data\": {\"name\": \"shapes\", \"limit\": 96, \"test_limit\": 24}, \"model\": "
+	        "{\"name\": \"resnet20\", \"width\": 4}, \"train\": {\"epochs\": 2, \"batch\": "
+	        "32}}");
+	assert_runs(&(struct trial_run){.trial = "one.json", .folder = "one"});
+	run_from_one("warm", 0, ", \"grouping\": \"cluster\"", 0);
+	assert_true(same_weight("one", "warm", "layer3.2.conv2.weight"));
+	assert_true(same_weight("one", "warm", "layer1.0.bn1.running_var"));
+	run_from_one("fresh", 0, ", \"grouping\": \"cluster\", \"warm_start\": false", 0);
+	assert_false(same_weight("one", "fresh", "layer3.2.conv2.weight"));
+	/* the same groups, on any number of ranks */
+	run_from_one("warm2", 2, ", \"grouping\": \"cluster\"", 1);
+	run_from_one("warm1", 0, ", \"grouping\": \"cluster\"", 1);
+	assert_same_file("warm1", "warm2", "weights.safetensors");
+}
+
 static void a_split_parent_brings_its_tree(void **state)
 {
 	struct error e = {{0}};
@@ -203,6 +269,7 @@ int main(void)
 	        cmocka_unit_test(interrupted_anywhere_it_ends_with_the_same_bits),
 	        cmocka_unit_test(ranks_change_no_bit),
 	        cmocka_unit_test(what_is_outside_is_told_apart_whatever_the_ranks),
+	        cmocka_unit_test(one_network_serves_the_trunk_and_the_grouping),
 	        cmocka_unit_test(a_split_parent_brings_its_tree),
 	        cmocka_unit_test(bad_groups_are_said_in_one_line),
 	};
