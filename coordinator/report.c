@@ -204,7 +204,8 @@ static void save_tree(struct turn *t, const struct report *r, const cJSON *body)
 		sql_run(t->db,
 		        "insert into split_node(trial, node, parent, layer, members, channels, "
 		        "width, macs) values(?, ?, nullif(?, -1), ?, ?, ?, ?, ?) "
-		        "on conflict do update set parent = excluded.parent, layer = excluded.layer, "
+		        "on conflict do update set parent = excluded.parent, layer = "
+		        "excluded.layer, "
 		        "members = excluded.members, channels = excluded.channels, "
 		        "width = excluded.width, macs = excluded.macs",
 		        r->id, json_int(node, "node", 0), json_int(node, "parent", -1),

@@ -94,8 +94,8 @@ static int resolve_outside(cJSON *sets, struct study_digests *digests, struct er
 		const char *digest = data_digest(digests, set.data, set.path, e);
 		if (!digest)
 			return -1;
-		cJSON *object = cJSON_IsObject(item) ? cJSON_Duplicate(item, true)
-		                                     : cJSON_CreateObject();
+		cJSON *object =
+		        cJSON_IsObject(item) ? cJSON_Duplicate(item, true) : cJSON_CreateObject();
 		if (!cJSON_IsObject(item))
 			cJSON_AddStringToObject(object, "data", set.data);
 		cJSON_AddStringToObject(object, "digest", digest);
@@ -119,8 +119,7 @@ static int resolve_change(cJSON *trial, struct study_digests *digests, struct er
 		json_put(change, "data.digest",
 		         cJSON_Duplicate(json_at(parent, "data.digest"), true));
 	if (status == 0 && json_at(change, "ood.sets"))
-		json_put(change, "ood.sets",
-		         cJSON_Duplicate(json_at(parent, "ood.sets"), true));
+		json_put(change, "ood.sets", cJSON_Duplicate(json_at(parent, "ood.sets"), true));
 	if (status == 0 && json_at(parent, "start_from"))
 		json_put(change, "start_from",
 		         cJSON_Duplicate(json_at(parent, "start_from"), true));

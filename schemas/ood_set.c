@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const known[] = {"uniform",       "gaussian", "shapes", "cifar10", "cifar100",
-                                    "tiny_imagenet", "idx",      "folder"};
+static const char *const known[] = {"uniform",  "gaussian",      "shapes", "cifar10",
+                                    "cifar100", "tiny_imagenet", "idx",    "folder"};
 enum { KNOWN = sizeof known / sizeof *known, NOISES = 2 };
 static const char *const members[] = {"data", "path", "name", "fit", "digest"};
 enum { MEMBERS = sizeof members / sizeof *members };

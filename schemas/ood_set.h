@@ -5,10 +5,10 @@
 
 /* Texts belong to the JSON; null where absent. */
 struct ood_set {
-	const char *data;   /* data set, or "uniform", "gaussian" */
-	const char *name;   /* how it is reported */
+	const char *data; /* data set, or "uniform", "gaussian" */
+	const char *name; /* how it is reported */
 	const char *path, *digest;
-	bool crops;         /* else it is resized */
+	bool crops; /* else it is resized */
 };
 
 /* Reads an element of ood.sets.  Fails on unknown data sets and members, with the nearest. */

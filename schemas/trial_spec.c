@@ -81,13 +81,57 @@ static int start_count(const struct trial_spec *s)
 }
 
 /* What must hold between fields; each rule shown at the path that most likely needs changing. */
+struct rule {
+	bool holds;
+	const char *path, *allowed;
+};
+
+static int say_broken(const struct rule *rule, size_t count, const cJSON *filled, const char *where,
+                      struct error *e)
+{
+	int problems = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (rule[i].holds)
+			continue;
+		const cJSON *value = json_at(filled, rule[i].path);
+		char *found = value ? json_print(value, false) : xstrdup("nothing");
+		error_append(e, "%s%s: found %s; allowed: %s", where, rule[i].path, found,
+		             rule[i].allowed);
+		free(found);
+		problems++;
+	}
+	return problems;
+}
+
+static int check_split(const struct trial_spec *s, const cJSON *filled, const char *where,
+                       struct error *e)
+{
+	const struct rule rules[] = {
+	        {s->split_submodels != 1, "split.submodels", "0, or at least 2"},
+	        {!s->split_submodels || s->split_beta < 1, "split.beta", "below 1"},
+	        {!s->split_submodels || strcmp(s->split_grouping, "cluster") || start_count(s),
+	         "split.grouping", "cluster only with a start_from, whose features are clustered"},
+	        {!s->split_submodels || strcmp(s->split_grouping, "explicit") || s->split_groups ||
+	                 s->split_file,
+	         "split.groups", "lists of classes, which grouping explicit needs"},
+	        {are_lists(s->split_groups), "split.groups", "lists of classes"},
+	        {!s->split_submodels || s->distill_weight == 0, "distill.weight",
+	         "0 with split.submodels"},
+	        {!s->split_submodels || s->train_label_smoothing == 0, "train.label_smoothing",
+	         "0 with split.submodels, which have targets of their own"},
+	        {!splits(s) || !quantizes(s), "quant",
+	         "nothing while the tree grows (split.interval and train.epochs): start from a "
+	         "trained one, with split.interval 0"},
+	};
+
+	return say_broken(rules, sizeof rules / sizeof *rules, filled, where, e);
+}
+
 static int check_rules(const struct trial_spec *s, const cJSON *filled, const char *where,
                        struct error *e)
 {
-	const struct {
-		bool holds;
-		const char *path, *allowed;
-	} rules[] = {
+	const struct rule rules[] = {
 	        {power_of_two(s->train_shards), "train.shards", "a power of two"},
 	        {power_of_two(s->resources_ranks), "resources.ranks", "a power of two"},
 	        {s->resources_ranks <= s->train_shards, "resources.ranks",
@@ -134,35 +178,10 @@ static int check_rules(const struct trial_spec *s, const cJSON *filled, const ch
 	         "0 without start_from, whose weights the teacher has"},
 	        {!s->start_from_digest || s->start_from_file, "start_from.digest",
 	         "only beside start_from.file"},
-	        {s->split_submodels != 1, "split.submodels", "0, or at least 2"},
-	        {!s->split_submodels || s->split_beta < 1, "split.beta", "below 1"},
-	        {!s->split_submodels || strcmp(s->split_grouping, "cluster") || start_count(s),
-	         "split.grouping", "cluster only with a start_from, whose features are clustered"},
-	        {!s->split_submodels || strcmp(s->split_grouping, "explicit") || s->split_groups ||
-	                 s->split_file,
-	         "split.groups", "lists of classes, which grouping explicit needs"},
-	        {are_lists(s->split_groups), "split.groups", "lists of classes"},
-	        {!s->split_submodels || s->distill_weight == 0, "distill.weight",
-	         "0 with split.submodels"},
-	        {!s->split_submodels || s->train_label_smoothing == 0, "train.label_smoothing",
-	         "0 with split.submodels, which have targets of their own"},
-	        {!splits(s) || !quantizes(s), "quant",
-	         "nothing while the tree grows (split.interval and train.epochs): start from a "
-	         "trained one, with split.interval 0"},
 	};
-	int problems = 0;
 
-	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
-		if (rules[i].holds)
-			continue;
-		const cJSON *value = json_at(filled, rules[i].path);
-		char *found = value ? json_print(value, false) : xstrdup("nothing");
-		error_append(e, "%s%s: found %s; allowed: %s", where, rules[i].path, found,
-		             rules[i].allowed);
-		free(found);
-		problems++;
-	}
-	return problems;
+	return say_broken(rules, sizeof rules / sizeof *rules, filled, where, e) +
+	       check_split(s, filled, where, e);
 }
 
 int trial_check_values(const cJSON *trial, const char *where, struct error *e)

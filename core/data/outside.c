@@ -117,8 +117,8 @@ int outside_open(const struct outside_request *r, struct dataset **out, struct e
 	                                  .split = SPLIT_TEST,
 	                                  .limit = r->limit,
 	                                  .cache = r->cache,
-	                                  .image_size_px = r->fit == FIT_CROP ? 2 * r->size_px
-	                                                                      : r->size_px,
+	                                  .image_size_px =
+	                                          r->fit == FIT_CROP ? 2 * r->size_px : r->size_px,
 	                                  .flat = !strcmp(r->kind, "folder")};
 	struct dataset *d;
 

@@ -6,7 +6,8 @@ const struct score_row score_rows[SCORES] = {
         [SCORE_MAX_SOFTMAX] = {"max_softmax", "the largest class probability"},
         [SCORE_MAX_LOGIT] = {"max_logit", "the largest logit"},
         [SCORE_ENERGY] = {"energy", "log of the sum of the exponentials of the logits"},
-        [SCORE_SUBTASK] = {"subtask", "p(class) (1 - p(outside)) of the predicted class's submodel"},
+        [SCORE_SUBTASK] = {"subtask",
+                           "p(class) (1 - p(outside)) of the predicted class's submodel"},
         [SCORE_SUBTASK_MAX] = {"subtask_max", "the largest such product of all classes"},
 };
 

@@ -91,8 +91,8 @@ void model_begin(struct forward *f, struct tape *t, const struct model *m, enum 
 /* images (N, channels, H, W), on the tape, of the model's type -> logits (N, classes). */
 struct tensor *model_forward(const struct model *m, struct forward *f, struct tensor *images);
 
-struct tensor *model_features(const struct model *m, struct forward *f,
-                              struct tensor *images); /* (N, C): what the last layer reads */
+/* The same -> (N, C): what the last layer, of submodel 0, reads. */
+struct tensor *model_features(const struct model *m, struct forward *f, struct tensor *images);
 
 /* The same -> heads[s] (N, K_s + 1) of the submodels that are wanted, a bit each: logits of its
  * classes, then of the outside.  Of one network the logits are its only head. */

@@ -223,7 +223,8 @@ static void report_final(struct trainer *t)
 	if (t->seen_again.calibration.accuracy.count) {
 		double seen = accuracy_top1(&t->seen_again.calibration.accuracy);
 		result_figure(r, "train_eval_accuracy", seen);
-		result_figure(r, "generalization_gap", seen - accuracy_top1(&t->tested.calibration.accuracy));
+		result_figure(r, "generalization_gap",
+		              seen - accuracy_top1(&t->tested.calibration.accuracy));
 		report_categories(t, &t->seen_again.calibration.accuracy, "train_accuracy");
 	}
 	report_layers(t);

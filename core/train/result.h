@@ -42,7 +42,8 @@ void result_landscape(struct result *r, const char *slice, double x, double y, c
                       double value);
 
 /* Adds a figure of how a score tells the test images from an OOD set, and a point of a curve of the
- * two: "roc" (false and true positive rate), "density_in", "density_out" (score, share of images). */
+ * two: "roc" (false and true positive rate), "density_in", "density_out" (score, share of images).
+ */
 void result_ood(struct result *r, const char *set, const char *score, const char *metric,
                 double value);
 void result_curve(struct result *r, const char *set, const char *score, const char *curve, double x,

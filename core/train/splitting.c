@@ -184,6 +184,7 @@ static void add_filters(const struct look *l, const int *group, int of, struct f
 			first = &l->tree->node[k];
 			members |= first->members;
 		}
+	assert(first);
 	for (int c = 0; c < first->channels; c++) {
 		int64_t at = f->count++;
 		f->group[at] = of;

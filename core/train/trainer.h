@@ -104,10 +104,10 @@ struct trainer {
 	struct result result;
 	struct evaluation tested;     /* the last of the test set */
 	struct evaluation seen_again; /* of eval.train_images training images; empty: none */
-	int64_t evaluated;             /* images of the evaluation under way, all ranks */
-	int64_t evaluate_count;        /* of so many */
-	int64_t evaluated_step;        /* at which it was made; -1: never */
-	double evaluate_seconds;       /* what it took */
+	int64_t evaluated;            /* images of the evaluation under way, all ranks */
+	int64_t evaluate_count;       /* of so many */
+	int64_t evaluated_step;       /* at which it was made; -1: never */
+	double evaluate_seconds;      /* what it took */
 
 	int64_t kept[CHECKPOINTS_KEPT]; /* steps of the checkpoints in the folder, oldest first */
 	int kept_count;
@@ -153,9 +153,9 @@ const struct quantization *trainer_quantization(const struct trainer *t); /* nul
  * not finite. */
 int trainer_step(struct trainer *t);
 
-/* What t's quantized model, or the average where there is one, says of the images of d: every rank a
- * part, asking for orders in between.  Returns the order that interrupted it, or ORDER_GO when *out
- * is complete on all ranks. */
+/* What t's quantized model, or the average where there is one, says of the images of d: every rank
+ * a part, asking for orders in between.  Returns the order that interrupted it, or ORDER_GO when
+ * *out is complete on all ranks. */
 enum order trainer_evaluate_set(struct trainer *t, const struct dataset *d, struct evaluation *out);
 
 /* Evaluates the quantized model on the test set, every rank a part; asks for orders in between.
