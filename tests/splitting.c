@@ -2,6 +2,8 @@
  */
 #include "core/tensor/safetensors.h"
 #include "core/train/action.h"
+#include "core/train/loop.h"
+#include "core/train/sensitivity.h"
 #include "schemas/trial_spec.h"
 #include "tests/trial_run.h"
 #include <math.h>
@@ -77,6 +79,103 @@ static void a_tree_grows_and_is_pruned(void **state)
 	assert_true(json_int(growth, "pruned", 0) > 20);
 	cJSON_Delete(growth);
 	safetensors_close(f);
+}
+
+/* A trainer at the start of its first epoch. */
+static void trainer_at_start(struct trainer *t, const char *trial, struct trial_spec *spec)
+{
+	struct trial_files files = {.folder = below("start"), .cache = below("cache")};
+	struct parallel p = {.ranks = 1, .shards = 1, .count = 1};
+	struct observer o = {0};
+	struct error e = {{0}};
+	cJSON *json = json_read(below(trial), &e);
+
+	if (!json || trial_spec_parse(json, spec, &e) ||
+	    trainer_init(t, json, spec, &files, &o, &p, &e) != OUTCOME_DONE)
+		fail_msg("%s", e.text);
+	epoch_order(spec->train_seed, 0, t->sample, t->train->count);
+	cJSON_Delete(json);
+}
+
+/* The gradient of a submodel's loss on batch `index` to one parameter, written out. */
+static struct tensor *gradient_of(const struct trainer *t, int submodel, int64_t index,
+                                  int parameter)
+{
+	int64_t n = t->spec->train_batch / t->spec->train_shards;
+	struct tensor *images = tensor_new(F32, SHAPE(n, 3, t->train->height, t->train->width));
+	struct tensor *labels = tensor_new(I32, SHAPE(n)), *heads[SUBTASKS_MAX], *out;
+	struct tape tape;
+	struct forward f;
+
+	batch_fill(t->train, t->sample + index * n, n, &t->plain, 0, tensor_write(images),
+	           tensor_write(labels));
+	tape_init(&tape, &backend_onednn);
+	model_begin(&f, &tape, t->model, FORWARD_TRAINING, NULL);
+	model_heads(t->model, &f, tape_leaf(&tape, images), UINT32_MAX, heads);
+	struct tensor *target = subtask_target(&t->subtasks, submodel, labels, false, F32);
+	double weights[SUBTASKS_MAX];
+	int columns = t->subtasks.size[submodel] + 1;
+	struct tensor *weight = tensor_new(F32, SHAPE(columns));
+	subtask_class_weight(&t->subtasks, submodel, t->spec->split_beta, 96.0 / 10, weights);
+	for (int i = 0; i < columns; i++)
+		tensor_set(weight, i, weights[i]);
+	struct tensor *loss = subtask_loss(&tape, heads[submodel], tape_adopt(&tape, target),
+	                                   tape_adopt(&tape, weight));
+	tape_grad(&tape, loss, &f.raw[parameter], 1, &out, GRAD_CONSUME);
+	out = tensor_copy(out);
+	forward_release(&f);
+	tape_release(&tape);
+	tensor_free(images);
+	tensor_free(labels);
+	return out;
+}
+
+static void assert_near(double got, double expected, double scale)
+{
+	if (!(fabs(got - expected) <= 1e-3 * fabs(scale) + 1e-12))
+		fail_msg("%g instead of %g", got, expected);
+}
+
+static void sensitivities_are_those_of_each_submodels_own_loss(void **state)
+{
+	struct sensitivity s;
+	struct trial_spec spec;
+	struct trainer t;
+	struct error e;
+
+	trainer_at_start(&t, "growing.json", &spec);
+	assert_int_equal(sensitivity_measure(&s, &t, &e), LOOP_GOES_ON);
+	for (int submodel = 0; submodel < 3; submodel++)
+		for (int node = 1; node < s.nodes; node += 5) {
+			struct parameter *p = &t.model->parameters.item[s.conv[node]];
+			struct tensor *g[2];
+			int64_t rows = p->value->shape.d[0],
+			        each = shape_count(p->value->shape) / rows;
+			const double *sum = s.gradient[submodel * s.nodes + node];
+			double scale = 0;
+			for (int b = 0; b < 2; b++)
+				g[b] = gradient_of(&t, submodel, b, s.conv[node]);
+			for (int64_t i = 0; i < rows * each; i++)
+				scale = fmax(scale, fabs(tensor_at(g[0], i)));
+			for (int64_t r = 0; r < rows; r++) {
+				double importance = 0, of_batch[2] = {0};
+				for (int64_t i = r * each; i < (r + 1) * each; i++) {
+					assert_near(sum[i], tensor_at(g[0], i) + tensor_at(g[1], i),
+					            scale);
+					for (int b = 0; b < 2; b++)
+						of_batch[b] +=
+						        tensor_at(g[b], i) * tensor_at(p->value, i);
+				}
+				importance = of_batch[0] * of_batch[0] + of_batch[1] * of_batch[1];
+				assert_near(s.importance[submodel * s.nodes + node][r], importance,
+				            importance);
+			}
+			tensor_free(g[0]);
+			tensor_free(g[1]);
+		}
+	sensitivity_release(&s);
+	trainer_release(&t);
+	trial_spec_release(&spec);
 }
 
 static void interrupted_anywhere_it_ends_with_the_same_bits(void **state)
@@ -266,6 +365,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_tree_grows_and_is_pruned),
+	        cmocka_unit_test(sensitivities_are_those_of_each_submodels_own_loss),
 	        cmocka_unit_test(interrupted_anywhere_it_ends_with_the_same_bits),
 	        cmocka_unit_test(ranks_change_no_bit),
 	        cmocka_unit_test(what_is_outside_is_told_apart_whatever_the_ranks),

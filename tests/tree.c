@@ -324,6 +324,37 @@ static void pruning_ends_within_one_step_of_the_budget(void **state)
 	backbone_release(&b);
 }
 
+static void the_lowest_scores_of_a_group_go_first(void **state)
+{
+	struct model_config c = config_of("resnet18", NULL);
+	struct backbone b;
+
+	c.width = 32;
+	backbone_init(&b, &c);
+	struct tree *trunk = tree_trunk(&b, SUBMODELS), *t = pruned_tree(trunk, &c, 0.5, 4);
+	int *of = xcalloc((size_t)t->nodes, sizeof *of), lost = 0;
+	int groups = tree_groups(t, &b, of, NULL);
+	double **score = scores_of(t, &b, groups);
+	for (int i = 0; i < t->nodes; i++) {
+		double least = INFINITY, most = -INFINITY; /* of what is left; of what is gone */
+		for (int channel = 0; channel < b.layer[t->node[i].layer].out; channel++) {
+			double s = score[of[i]][channel];
+			if (tree_position(&t->node[i], channel) >= 0)
+				least = fmin(least, s);
+			else
+				most = fmax(most, s);
+		}
+		lost += isfinite(most);
+		assert_true(most <= least);
+	}
+	assert_true(lost > 3);
+	scores_free(score, groups);
+	free(of);
+	tree_free(t);
+	tree_free(trunk);
+	backbone_release(&b);
+}
+
 static void the_way_of_submodel_0_is_named_as_the_backbone(void **state)
 {
 	struct model_config c = config_of("resnet18", NULL), plain = c;
@@ -381,6 +412,10 @@ static void trees_that_do_not_fit_are_refused(void **state)
 	        {"\"layer2.0.conv1\"", "\"layer9\"", "\"layer9\" is no layer"},
 	        {"[0,1,2,3]", "[0,1,2,4]", "conv1: members"},
 	        {"[0,1,2,3]", "[0,1,2]", "no node"},
+	        {"{\"layer\":\"layer1.0.conv1\",\"members\":[0,1,2,3]},",
+	         "{\"layer\":\"layer1.0.conv1\",\"members\":[0,1,2,3]},"
+	         "{\"layer\":\"layer1.0.conv1\",\"members\":[0]},",
+	         "two nodes"},
 	        {"{\"layer\":\"conv1\",\"members\":[0,1,2,3]},", "", "layer before it"},
 	        {"{\"layer\":\"layer1.0.conv2\",", "{\"kept\":[0,1],\"layer\":\"layer1.0.conv2\",",
 	         "other channels than"},
@@ -421,6 +456,7 @@ int main(void)
 	        cmocka_unit_test(a_pruned_model_is_the_model_with_those_filters_zero),
 	        cmocka_unit_test(costs_of_a_tree_are_those_of_its_model),
 	        cmocka_unit_test(pruning_ends_within_one_step_of_the_budget),
+	        cmocka_unit_test(the_lowest_scores_of_a_group_go_first),
 	        cmocka_unit_test(the_way_of_submodel_0_is_named_as_the_backbone),
 	        cmocka_unit_test(a_tree_comes_back_from_its_text),
 	        cmocka_unit_test(trees_that_do_not_fit_are_refused),
