@@ -47,15 +47,23 @@ static bool seen_add(struct seen *s, const char *identity)
 	return true;
 }
 
-static void count_trial(struct sql *db, struct seen *seen, const cJSON *trial, bool parent,
-                        struct plan *plan)
+struct counting {
+	struct sql *db;
+	struct seen *seen;
+	struct plan *plan;
+};
+
+static int count_input(void *self, const char *role, const cJSON *trial);
+
+static void count_trial(const struct counting *c, const cJSON *trial, bool parent)
 {
+	struct plan *plan = c->plan;
 	char identity[SHA256_HEX];
 
 	trial_identity(trial, identity);
-	if (!seen_add(seen, identity))
+	if (!seen_add(c->seen, identity))
 		return;
-	bool done = sql_get_int(db, 0, "select state = 'done' from trial where identity = ?",
+	bool done = sql_get_int(c->db, 0, "select state = 'done' from trial where identity = ?",
 	                        (const char *)identity) == 1;
 	plan->distinct += !parent;
 	plan->reused += done;
@@ -64,16 +72,20 @@ static void count_trial(struct sql *db, struct seen *seen, const cJSON *trial, b
 	plan->to_train++;
 	plan->parents += parent;
 	plan->epochs += (double)trial_epochs(trial);
-	cJSON *first = trial_parent(trial);
-	if (first)
-		count_trial(db, seen, first, true, plan);
-	cJSON_Delete(first);
+	trial_each_input(trial, count_input, (void *)c);
+}
+
+static int count_input(void *self, const char *role, const cJSON *trial)
+{
+	count_trial(self, trial, true);
+	return 0;
 }
 
 int plan_make(struct sql *db, const struct sweep_spec *sweep, struct study_digests *digests,
               struct plan *plan, struct error *e)
 {
 	struct seen seen = {0};
+	const struct counting c = {db, &seen, plan};
 	int status = 0;
 
 	*plan = (struct plan){.trials = sweep_count(sweep)};
@@ -81,7 +93,7 @@ int plan_make(struct sql *db, const struct sweep_spec *sweep, struct study_diges
 		cJSON *trial = sweep_trial(sweep, number, e);
 		status = trial ? trial_resolve(trial, digests, e) : -1;
 		if (status == 0)
-			count_trial(db, &seen, trial, false, plan);
+			count_trial(&c, trial, false);
 		cJSON_Delete(trial);
 	}
 	free(seen.identity);

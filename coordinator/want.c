@@ -7,6 +7,7 @@
 #include "core/base/text.h"
 #include "schemas/ood_set.h"
 #include "schemas/trial_spec.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,27 +105,48 @@ static int resolve_outside(cJSON *sets, struct study_digests *digests, struct er
 	return 0;
 }
 
-/* What the change leads to is resolved as well, and noted in the change, which makes it part of the
+/* What a patch leads to is resolved as well, and noted in the patch, which makes it part of the
  * identity. */
+static int resolve_patch(cJSON *patch, cJSON *input, struct study_digests *digests, struct error *e)
+{
+	static const char *const noted[] = {"ood.sets", "start_from", "ensemble.members"};
+	bool digested = json_at(input, "data.digest") != NULL;
+
+	if (trial_resolve(input, digests, e))
+		return -1;
+	if (!digested)
+		json_put(patch, "data.digest",
+		         cJSON_Duplicate(json_at(input, "data.digest"), true));
+	for (size_t i = 0; i < sizeof noted / sizeof *noted; i++)
+		if (json_at(patch, noted[i]) || (i == 1 && json_at(input, noted[i])))
+			json_put(patch, noted[i],
+			         cJSON_Duplicate(json_at(input, noted[i]), true));
+	return 0;
+}
+
 static int resolve_change(cJSON *trial, struct study_digests *digests, struct error *e)
 {
 	cJSON *change = json_at(trial, "start_from.change"), *parent = trial_parent(trial);
-	int status = 0;
+	int status = parent ? resolve_patch(change, parent, digests, e) : 0;
 
-	if (!parent)
-		return 0;
-	bool digested = json_at(parent, "data.digest") != NULL;
-	status = trial_resolve(parent, digests, e);
-	if (status == 0 && !digested)
-		json_put(change, "data.digest",
-		         cJSON_Duplicate(json_at(parent, "data.digest"), true));
-	if (status == 0 && json_at(change, "ood.sets"))
-		json_put(change, "ood.sets", cJSON_Duplicate(json_at(parent, "ood.sets"), true));
-	if (status == 0 && json_at(parent, "start_from"))
-		json_put(change, "start_from",
-		         cJSON_Duplicate(json_at(parent, "start_from"), true));
 	cJSON_Delete(parent);
 	return status == 0 ? 0 : error_prefix(e, "start_from.change");
+}
+
+static int resolve_members(cJSON *trial, struct study_digests *digests, struct error *e)
+{
+	int status = 0;
+
+	trial_list_members(trial);
+	for (int i = 0, count = trial_members(trial); i < count && !status; i++) {
+		cJSON *patch = cJSON_GetArrayItem(json_at(trial, "ensemble.members"), i);
+		cJSON *member = trial_member(trial, i);
+		status = resolve_patch(patch, member, digests, e);
+		cJSON_Delete(member);
+		if (status)
+			error_prefix(e, "ensemble.members[%d]", i);
+	}
+	return status;
 }
 
 int trial_resolve(cJSON *trial, struct study_digests *digests, struct error *e)
@@ -149,7 +171,7 @@ int trial_resolve(cJSON *trial, struct study_digests *digests, struct error *e)
 			return error_prefix(e, "start_from.file");
 		json_put(trial, "start_from.digest", cJSON_CreateString(digest));
 	}
-	return resolve_change(trial, digests, e);
+	return resolve_change(trial, digests, e) ? -1 : resolve_members(trial, digests, e);
 }
 
 static int64_t ask_of(struct sql *db, const cJSON *trial)
@@ -186,29 +208,58 @@ static void link_parent(struct sql *db, int64_t study, int64_t trial)
 static int64_t want_spec(struct turn *t, struct study_target *study, const cJSON *trial,
                          struct error *e);
 
-/* Makes sure of what the trial starts from; 0 with a message when it cannot be had. */
-static int want_inputs(struct turn *t, struct study_target *study, const cJSON *trial,
-                       int64_t *input, struct error *e)
-{
-	const char *identity = json_text(json_at(trial, "start_from"), "trial", NULL);
-	cJSON *parent = trial_parent(trial);
+/* The trials that another needs, by their roles. */
+struct wanted {
+	struct turn *t;
+	struct study_target *study;
+	struct error *e;
+	struct {
+		int64_t id;
+		char role[16];
+	} input[1 + MEMBERS_MAX];
+	int count;
+};
 
-	*input = 0;
-	if (parent) {
-		*input = want_spec(t, study, parent, e);
-		cJSON_Delete(parent);
-		if (*input)
-			link_parent(t->db, study->id, *input);
-		return *input ? 0 : error_prefix(e, "start_from.change");
-	}
-	if (identity)
-		*input = sql_get_int(t->db, 0, "select id from trial where identity = ?", identity);
-	return identity && !*input
-	               ? error_set(e, "start_from.trial: no trial has the identity %.64s", identity)
-	               : 0;
+static void add_wanted(struct wanted *w, int64_t id, const char *role)
+{
+	w->input[w->count].id = id;
+	snprintf(w->input[w->count].role, sizeof w->input->role, "%s", role);
+	w->count++;
 }
 
-static int64_t make(struct turn *t, const char *identity, const cJSON *trial, int64_t input)
+static int want_input(void *self, const char *role, const cJSON *input)
+{
+	struct wanted *w = self;
+	int64_t id = want_spec(w->t, w->study, input, w->e);
+
+	if (!id)
+		return error_prefix(w->e, "%s",
+		                    strcmp(role, "start_from") ? role : "start_from.change");
+	link_parent(w->t->db, w->study->id, id);
+	add_wanted(w, id, role);
+	return 0;
+}
+
+/* Makes sure of all that the trial needs; -1 with a message when some of it cannot be had. */
+static int want_inputs(struct wanted *w, const cJSON *trial)
+{
+	const char *identity = json_text(json_at(trial, "start_from"), "trial", NULL);
+	int64_t id;
+
+	if (trial_each_input(trial, want_input, w))
+		return -1;
+	if (!identity)
+		return 0;
+	id = sql_get_int(w->t->db, 0, "select id from trial where identity = ?", identity);
+	if (!id)
+		return error_set(w->e, "start_from.trial: no trial has the identity %.64s",
+		                 identity);
+	add_wanted(w, id, "start_from");
+	return 0;
+}
+
+static int64_t make(struct turn *t, const char *identity, const cJSON *trial,
+                    const struct wanted *w)
 {
 	char *text = json_print(trial, false);
 	const char *source = json_text(json_at(trial, "start_from"), "digest", NULL);
@@ -217,10 +268,9 @@ static int64_t make(struct turn *t, const char *identity, const cJSON *trial, in
 
 	if (source)
 		sql_run(t->db, "update trial set source = ? where id = ?", source, id);
-	if (input)
-		sql_run(t->db,
-		        "insert into trial_input(trial, input, role) values(?, ?, 'start_from')",
-		        id, input);
+	for (int i = 0; i < w->count; i++)
+		sql_run(t->db, "insert into trial_input(trial, input, role) values(?, ?, ?)", id,
+		        w->input[i].id, (const char *)w->input[i].role);
 	free(text);
 	return id;
 }
@@ -249,7 +299,7 @@ static int64_t want_spec(struct turn *t, struct study_target *study, const cJSON
                          struct error *e)
 {
 	char identity[SHA256_HEX];
-	int64_t input = 0;
+	struct wanted w = {t, study, e, {{0}}, 0};
 	struct trial old;
 
 	trial_identity(trial, identity);
@@ -257,10 +307,10 @@ static int64_t want_spec(struct turn *t, struct study_target *study, const cJSON
 	                         (const char *)identity);
 	if (id && trial_load(t->db, id, &old) && old.state == TRIAL_DONE)
 		return id;
-	if (want_inputs(t, study, trial, &input, e) != 0)
+	if (want_inputs(&w, trial) != 0)
 		return 0;
 	if (!id)
-		return make(t, identity, trial, input);
+		return make(t, identity, trial, &w);
 	sql_run(t->db, "update trial set priority = max(priority, ?) where id = ?",
 	        json_int(trial, "priority", 0), id);
 	revive(t, &old, trial);

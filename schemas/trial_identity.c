@@ -26,10 +26,26 @@ static bool quantizes(const cJSON *filled)
 	       is_text(filled, "quant.bits", "input") || is_text(filled, "action", "allocate");
 }
 
+/* All else of an ensemble is its members'. */
+static bool is_of_evaluation(const char *path)
+{
+	static const char *const kept[] = {"action",    "task",       "data.name", "data.digest",
+	                                   "data.mean", "data.std",   "data.seed", "data.test_limit",
+	                                   "data.classes", "data.image_size", "eval.", "ood.",
+	                                   "critical."};
+
+	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+		if (strncmp(path, kept[i], strlen(kept[i])) == 0)
+			return true;
+	return false;
+}
+
 /* At full precision it does not matter how a model would be quantized, nor of one network how it
  * would be split, nor how long one would be trained that is not. */
 static bool matters(const struct field *field, const cJSON *filled)
 {
+	if (is_text(filled, "action", "ensemble") && !is_of_evaluation(field->path))
+		return false;
 	if (strncmp(field->path, "quant.", 6) == 0 && !quantizes(filled))
 		return false;
 	if ((strncmp(field->path, "split.", 6) == 0 || strncmp(field->path, "prune.", 6) == 0) &&
@@ -50,10 +66,26 @@ static void forget_paths(cJSON *sets)
 			cJSON_DeleteItemFromObjectCaseSensitive(item, "path");
 }
 
+/* "start_from.trial": its identity; "ensemble.members": theirs, in their order. */
+static int add_input(void *self, const char *role, const cJSON *input)
+{
+	cJSON *form = self, *members = cJSON_GetObjectItemCaseSensitive(form, "ensemble.members");
+	char hex[SHA256_HEX];
+
+	trial_identity(input, hex);
+	if (strcmp(role, "start_from") == 0) {
+		cJSON_AddStringToObject(form, "start_from.trial", hex);
+		return 0;
+	}
+	if (!members)
+		members = cJSON_AddArrayToObject(form, "ensemble.members");
+	cJSON_AddItemToArray(members, cJSON_CreateString(hex));
+	return 0;
+}
+
 cJSON *trial_identity_form(const cJSON *trial)
 {
 	cJSON *filled = cJSON_Duplicate(trial, true), *form = cJSON_CreateObject();
-	char hex[SHA256_HEX];
 
 	trial_fill(filled);
 	forget_paths(json_at(filled, "ood.sets"));
@@ -65,13 +97,8 @@ cJSON *trial_identity_form(const cJSON *trial)
 			cJSON_AddItemToObject(form, field->path, cJSON_Duplicate(value, true));
 		cJSON_Delete(initial);
 	}
-	cJSON *parent = trial_parent(filled);
-	if (parent) {
-		trial_identity(parent, hex);
-		cJSON_AddStringToObject(form, "start_from.trial", hex);
-	}
+	trial_each_input(filled, add_input, form);
 	cJSON_AddNumberToObject(form, "semantics", TRIAL_SEMANTICS);
-	cJSON_Delete(parent);
 	cJSON_Delete(filled);
 	return form;
 }

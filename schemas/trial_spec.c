@@ -64,6 +64,28 @@ static bool are_lists(const cJSON *list)
 	return true;
 }
 
+static bool ensembles(const struct trial_spec *s)
+{
+	return strcmp(s->action, "ensemble") == 0;
+}
+
+static int members_of(const struct trial_spec *s)
+{
+	int listed = cJSON_GetArraySize(s->ensemble_members);
+
+	return listed ? listed : (int)s->ensemble_size;
+}
+
+static bool are_objects(const cJSON *list)
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach (item, list)
+		if (!cJSON_IsObject(item))
+			return false;
+	return true;
+}
+
 static bool quantizes(const struct trial_spec *s)
 {
 	return s->quant_weight_bits || s->quant_activation_bits || strcmp(s->quant_bits, "uniform");
@@ -108,6 +130,11 @@ static int check_split(const struct trial_spec *s, const cJSON *filled, const ch
                        struct error *e)
 {
 	const struct rule rules[] = {
+	        {!ensembles(s) || (members_of(s) >= 2 && members_of(s) <= MEMBERS_MAX),
+	         "ensemble", "2 to 64 members, by ensemble.members or ensemble.size"},
+	        {are_objects(s->ensemble_members), "ensemble.members", "objects: merge patches"},
+	        {!ensembles(s) || !start_count(s), "start_from",
+	         "nothing with action ensemble: its members may have one"},
 	        {s->split_submodels != 1, "split.submodels", "0, or at least 2"},
 	        {!s->split_submodels || s->split_beta < 1, "split.beta", "below 1"},
 	        {!s->split_submodels || strcmp(s->split_grouping, "cluster") || start_count(s),
@@ -190,8 +217,14 @@ int trial_check_values(const cJSON *trial, const char *where, struct error *e)
 	char *sets = xformat("%sood.sets", where);
 	problems += ood_sets_check(json_at(trial, "ood.sets"), sets, e);
 	free(sets);
-	const cJSON *change = json_at(trial, "start_from.change");
+	const cJSON *change = json_at(trial, "start_from.change"), *patch;
+	int i = 0;
 
+	cJSON_ArrayForEach (patch, json_at(trial, "ensemble.members")) {
+		char *inner = xformat("%sensemble.members[%d].", where, i++);
+		problems += cJSON_IsObject(patch) ? trial_check_values(patch, inner, e) : 0;
+		free(inner);
+	}
 	if (!cJSON_IsObject(change))
 		return problems;
 	char *inner = xformat("%sstart_from.change.", where);
@@ -206,6 +239,26 @@ static void load(const cJSON *filled, struct trial_spec *spec)
 	spec->train_epochs = trial_epochs(filled);
 }
 
+/* Where the problems of what comes first are said to be. */
+struct checking {
+	const char *where;
+	struct error *e;
+	int problems;
+};
+
+static int check_input(void *self, const char *role, const cJSON *input)
+{
+	struct checking *c = self;
+	bool parent = strcmp(role, "start_from") == 0;
+	char *inner = parent ? xformat("%sstart_from.change: so patched, ", c->where)
+	                     : xformat("%sensemble.members[%s]: so patched, ", c->where,
+	                               role + strlen("member"));
+
+	c->problems += trial_check_whole(input, inner, c->e);
+	free(inner);
+	return 0;
+}
+
 int trial_check_whole(const cJSON *trial, const char *where, struct error *e)
 {
 	struct trial_spec spec = {0};
@@ -218,15 +271,11 @@ int trial_check_whole(const cJSON *trial, const char *where, struct error *e)
 	load(filled, &spec);
 	problems = check_rules(&spec, filled, where, e);
 	trial_spec_release(&spec);
-	cJSON *parent = problems ? NULL : trial_parent(filled);
-	if (parent) {
-		char *inner = xformat("%sstart_from.change: so patched, ", where);
-		problems += trial_check_whole(parent, inner, e);
-		free(inner);
-	}
-	cJSON_Delete(parent);
+	struct checking c = {where, e, 0};
+	if (!problems)
+		trial_each_input(filled, check_input, &c);
 	cJSON_Delete(filled);
-	return problems;
+	return problems + c.problems;
 }
 
 int trial_check(const cJSON *trial, const char *where, struct error *e)
@@ -275,19 +324,84 @@ void trial_spec_release(struct trial_spec *spec)
 	fields_release(&trial_fields, spec);
 }
 
+/* Whether the trial's data set is another after the patch: then what was known of it is not. */
+static bool changes_data(const cJSON *patch)
+{
+	return json_at(patch, "data.name") || json_at(patch, "data.path") ||
+	       cJSON_IsNull(json_at(patch, "data"));
+}
+
 cJSON *trial_parent(const cJSON *trial)
 {
 	const cJSON *change = json_at(trial, "start_from.change");
-	bool other_data = json_at(change, "data.name") || json_at(change, "data.path") ||
-	                  cJSON_IsNull(json_at(change, "data"));
 
 	if (!cJSON_IsObject(change))
 		return NULL;
 	cJSON *parent = cJSON_Duplicate(trial, true);
 	json_put(parent, "start_from", NULL);
-	if (other_data)
+	if (changes_data(change))
 		json_put(parent, "data.digest", NULL);
 	parent = json_merge_patch(parent, change);
 	trial_fill(parent);
 	return parent;
+}
+
+int trial_members(const cJSON *trial)
+{
+	int listed = cJSON_GetArraySize(json_at(trial, "ensemble.members"));
+
+	if (strcmp(json_text(trial, "action", "train"), "ensemble") != 0)
+		return 0;
+	return listed ? listed : (int)json_int(json_at(trial, "ensemble"), "size", 0);
+}
+
+void trial_list_members(cJSON *trial)
+{
+	int count = trial_members(trial);
+	int64_t seed = json_int(json_at(trial, "train"), "seed", 0);
+	cJSON *list;
+
+	if (!count || cJSON_GetArraySize(json_at(trial, "ensemble.members")))
+		return;
+	list = cJSON_CreateArray();
+	for (int i = 0; i < count; i++) {
+		cJSON *patch = cJSON_CreateObject();
+		json_put(patch, "train.seed", cJSON_CreateNumber((double)(seed + i)));
+		cJSON_AddItemToArray(list, patch);
+	}
+	json_put(trial, "ensemble.members", list);
+}
+
+cJSON *trial_member(const cJSON *trial, int member)
+{
+	cJSON *copy = cJSON_Duplicate(trial, true);
+
+	trial_list_members(copy);
+	cJSON *patch = cJSON_Duplicate(
+	        cJSON_GetArrayItem(json_at(copy, "ensemble.members"), member), true);
+	json_put(copy, "start_from", NULL);
+	json_put(copy, "ensemble", NULL);
+	json_put(copy, "action", cJSON_CreateString("train"));
+	if (changes_data(patch))
+		json_put(copy, "data.digest", NULL);
+	copy = json_merge_patch(copy, patch);
+	trial_fill(copy);
+	cJSON_Delete(patch);
+	return copy;
+}
+
+int trial_each_input(const cJSON *trial, input_fn *each, void *self)
+{
+	cJSON *parent = trial_parent(trial);
+	int status = parent ? each(self, "start_from", parent) : 0;
+
+	cJSON_Delete(parent);
+	for (int i = 0, count = trial_members(trial); i < count && !status; i++) {
+		char *role = xformat("member%d", i);
+		cJSON *member = trial_member(trial, i);
+		status = each(self, role, member);
+		cJSON_Delete(member);
+		free(role);
+	}
+	return status;
 }

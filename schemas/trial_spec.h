@@ -50,4 +50,19 @@ cJSON *trial_identity_form(const cJSON *trial);
  * For checked trials.  The caller's to delete.  data.digest is dropped when the patch changes which
  * data it is. */
 cJSON *trial_parent(const cJSON *trial);
+
+/* The members of an action ensemble, from 0 (0 of them: it is none): this trial without its
+ * start_from and ensemble, with action train, patched and filled.  For checked trials; the caller's
+ * to delete. */
+enum { MEMBERS_MAX = 64 };
+int trial_members(const cJSON *trial);
+cJSON *trial_member(const cJSON *trial, int member);
+
+/* Writes ensemble.size out as ensemble.members, so that these can be changed. */
+void trial_list_members(cJSON *trial);
+
+/* All that must come first, parent and members alike: calls `each` with its role ("start_from",
+ * "member0", …) and specification until one returns other than 0, and returns that. */
+typedef int input_fn(void *self, const char *role, const cJSON *input);
+int trial_each_input(const cJSON *trial, input_fn *each, void *self);
 #endif

@@ -1,4 +1,4 @@
-/* By hand, a trial's parent is trained first, as the coordinator would have it done. */
+/* By hand, a trial's parent and members are trained first, as the coordinator would have it done. */
 #include "worker/parent.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
@@ -59,7 +59,7 @@ static enum outcome train(const cJSON *trial, struct trial_files *files,
 	files->input = input;
 	if (outcome == OUTCOME_DONE) {
 		if (p->rank == 0)
-			printf("parent first: %s, %lld epochs, in %s\n", spec.model_name,
+			printf("first: %s, %lld epochs, in %s\n", spec.model_name,
 			       (long long)spec.train_epochs, files->folder);
 		outcome = action_run(&t, trial, &spec, files, observer, p, e);
 		trainer_release(&t);
@@ -69,23 +69,51 @@ static enum outcome train(const cJSON *trial, struct trial_files *files,
 	return outcome;
 }
 
+/* What comes first: in its folder, unless its weights are there already. */
+static enum outcome train_first(const cJSON *trial, const char *name,
+                                const struct trial_files *files, const struct observer *observer,
+                                const struct parallel *p, char **weights, struct error *e)
+{
+	char *folder = path_join(files->folder, name);
+	struct trial_files own = {.folder = folder, .data = files->data, .cache = files->cache};
+	enum outcome outcome = OUTCOME_DONE;
+
+	*weights = path_join(folder, "weights.safetensors");
+	if (!parallel_agree(p, p->rank == 0 && is_of(*weights, trial)))
+		outcome = train(trial, &own, observer, p, e);
+	free(folder);
+	return outcome;
+}
+
 enum outcome parent_train(const cJSON *trial, const struct trial_files *files,
                           const struct observer *observer, const struct parallel *p, char **weights,
                           struct error *e)
 {
 	cJSON *parent = trial_parent(trial);
-	char *folder = path_join(files->folder, "parent");
-	struct trial_files own = {.folder = folder, .data = files->data, .cache = files->cache};
-	enum outcome outcome = OUTCOME_DONE;
+	enum outcome outcome = OUTCOME_ERROR;
 
-	*weights = path_join(folder, "weights.safetensors");
-	if (!parent)
-		outcome = OUTCOME_ERROR;
-	else if (!parallel_agree(p, p->rank == 0 && is_of(*weights, parent)))
-		outcome = train(parent, &own, observer, p, e);
+	if (parent)
+		outcome = train_first(parent, "parent", files, observer, p, weights, e);
 	if (outcome != OUTCOME_DONE)
 		error_prefix(e, "start_from.change");
 	cJSON_Delete(parent);
-	free(folder);
+	return outcome;
+}
+
+enum outcome members_train(const cJSON *trial, const struct trial_files *files,
+                           const struct observer *observer, const struct parallel *p,
+                           char *weights[MEMBERS_MAX], struct error *e)
+{
+	enum outcome outcome = OUTCOME_DONE;
+
+	for (int i = 0, n = trial_members(trial); i < n && outcome == OUTCOME_DONE; i++) {
+		cJSON *member = trial_member(trial, i);
+		char *name = xformat("member%d", i);
+		outcome = train_first(member, name, files, observer, p, &weights[i], e);
+		if (outcome != OUTCOME_DONE)
+			error_prefix(e, "ensemble.members[%d]", i);
+		cJSON_Delete(member);
+		free(name);
+	}
 	return outcome;
 }

@@ -1,4 +1,4 @@
-/* By hand, a trial's parent is trained first, as the coordinator would have it done. */
+/* By hand, a trial's parent and members are trained first, as the coordinator would have it done. */
 #ifndef WORKER_PARENT_H
 #define WORKER_PARENT_H
 #include "core/train/trainer.h"
@@ -10,4 +10,9 @@
 enum outcome parent_train(const cJSON *trial, const struct trial_files *files,
                           const struct observer *observer, const struct parallel *p, char **weights,
                           struct error *e);
+
+/* The same of the members of an ensemble, in FILES->folder/member0 …: weights[i] of member i. */
+enum outcome members_train(const cJSON *trial, const struct trial_files *files,
+                           const struct observer *observer, const struct parallel *p,
+                           char *weights[MEMBERS_MAX], struct error *e);
 #endif

@@ -34,7 +34,7 @@ static const struct {
         {"ranks", "R", "fail unless MPI started R ranks"},
         {"folder", "DIR", "where results go; default: the trial's file name with .run"},
         {"resume", "FILE", "go on from this checkpoint, to the same bits as never stopped"},
-        {"input", "[ROLE=]FILE", "weights to start from, in place of start_from"},
+        {"input", "[ROLE=]FILE", "weights to start from, in place of start_from; or of memberN"},
         {"data", "DIR[:DIR…]", "where data sets are looked for; default $TRAWL_DATA"},
         {"cache", "DIR", "decoded images; default $XDG_CACHE_HOME/trawl/data"},
         {"pin", "auto|none", "auto: each rank keeps to cores of its own, where enough are free"},
@@ -74,15 +74,23 @@ static int read_number(const char *name, const char *text, int64_t *out, struct 
 	return 0;
 }
 
-/* "ROLE=FILE" or "FILE". */
-static int read_input(const char *text, const char **out, struct error *e)
+/* "ROLE=FILE" or "FILE": "start_from", or "memberN" of an ensemble. */
+static int read_input(const char *text, struct trial_files *f, struct error *e)
 {
-	const char *equal = strchr(text, '=');
 	size_t role = strspn(text, "abcdefghijklmnopqrstuvwxyz_0123456789");
+	bool named = text[role] == '=';
+	const char *path = named ? text + role + 1 : text, **out = &f->input;
+	int member;
 
+	if (named && sscanf(text, "member%d=", &member) == 1) {
+		if (member < 0 || member >= MEMBERS_MAX)
+			return error_set(e, "--input %s: members are 0 to %d", text,
+			                 MEMBERS_MAX - 1);
+		out = &f->member[member];
+	}
 	if (*out)
-		return error_set(e, "--input %s: one input only is known to this action", text);
-	*out = equal && text + role == equal ? equal + 1 : text;
+		return error_set(e, "--input %s: there is one for that already", text);
+	*out = path;
 	return 0;
 }
 
@@ -113,7 +121,7 @@ static int read_option(struct options *o, const char *name, char *value, struct 
 		*targets[i].text = value;
 		return 0;
 	}
-	return read_input(value, &o->files.input, e);
+	return read_input(value, &o->files, e);
 }
 
 /* 1: said all there is to say. */
@@ -203,6 +211,7 @@ struct run {
 	bool in_parent; /* what runs is the trial's parent */
 	char *folder;   /* absolute; the options' until then */
 	char *weights;  /* the parent's */
+	char *member[MEMBERS_MAX]; /* an ensemble's members' */
 	struct trainer trainer;
 	struct trial_spec spec;
 	cJSON *trial;
@@ -349,6 +358,16 @@ static enum outcome run_trial(struct error *e)
 		run.in_parent = false;
 		o->files.input = run.weights;
 	}
+	if (trial_members(run.trial) && !o->agent && !o->files.member[0]) {
+		run.in_parent = true;
+		enum outcome outcome = members_train(run.trial, &o->files, &observer,
+		                                     &run.parallel, run.member, e);
+		if (outcome != OUTCOME_DONE)
+			return outcome;
+		run.in_parent = false;
+		for (int i = 0; i < MEMBERS_MAX; i++)
+			o->files.member[i] = run.member[i];
+	}
 	return action_run(&run.trainer, run.trial, &run.spec, &o->files, &observer, &run.parallel,
 	                  e);
 }
@@ -405,6 +424,8 @@ int main(int argc, char **argv)
 	cJSON_Delete(run.trial);
 	free(run.folder);
 	free(run.weights);
+	for (int i = 0; i < MEMBERS_MAX; i++)
+		free(run.member[i]);
 	parallel_end();
 	return outcome_status[outcome];
 }

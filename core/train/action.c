@@ -1,6 +1,7 @@
 /* What a trial does, by the name of its action: one row each. */
 #include "core/train/action.h"
 #include "core/train/allocate.h"
+#include "core/train/ensemble.h"
 #include "core/train/landscape.h"
 #include "core/train/loop.h"
 #include "core/train/measure.h"
@@ -11,6 +12,7 @@ const struct action actions[] = {
         {"fisher", "measures Fisher information per layer, and evaluates", measure_run},
         {"allocate", "chooses a bit-width for each layer within a budget, and evaluates",
          allocate_run},
+        {"ensemble", "evaluates the mean of what its members say", ensemble_run},
         {"landscape", "maps the loss around the weights, and evaluates", landscape_run},
 };
 const int action_count = sizeof actions / sizeof *actions;

@@ -6,6 +6,7 @@
 #include "core/models/quantized.h"
 #include "core/models/weights.h"
 #include "core/train/checkpoint.h"
+#include "core/train/ensemble.h"
 #include "core/train/outside.h"
 #include "core/train/splitting.h"
 #include "core/train/tree_report.h"
@@ -187,9 +188,38 @@ static void report_categories(struct trainer *t, const struct accuracy *a, const
 		                accuracy_of_class(a, k, NULL));
 }
 
+static double bytes_of(const struct trainer *t)
+{
+	return (double)model_bytes(t->model, trainer_quantization(t));
+}
+
+static double bit_operations_of(const struct trainer *t)
+{
+	return (double)model_bit_operations(t->model, trainer_quantization(t));
+}
+
+static double parameters_of(const struct trainer *t)
+{
+	return (double)model_elements(t->model);
+}
+
+static double macs_of(const struct trainer *t)
+{
+	return (double)model_macs(t->model);
+}
+
+static void report_cost(struct trainer *t)
+{
+	struct result *r = &t->result;
+
+	result_figure(r, "model_bytes", ensemble_sum(t, bytes_of));
+	result_figure(r, "bit_operations", ensemble_sum(t, bit_operations_of));
+	result_figure(r, "parameters", ensemble_sum(t, parameters_of));
+	result_figure(r, "macs", ensemble_sum(t, macs_of));
+}
+
 static void report_final(struct trainer *t)
 {
-	const struct quantization *q = trainer_quantization(t);
 	struct position *at = &t->position;
 	struct result *r = &t->result;
 	double rate = at->train_seconds > 0 ? at->train_samples / at->train_seconds
@@ -206,10 +236,7 @@ static void report_final(struct trainer *t)
 			result_figure(r, "train_accuracy", r->row[i].value);
 		else if (!strcmp(r->row[i].name, "loss"))
 			result_figure(r, "train_loss", r->row[i].value);
-	result_figure(r, "model_bytes", (double)model_bytes(t->model, q));
-	result_figure(r, "bit_operations", (double)model_bit_operations(t->model, q));
-	result_figure(r, "parameters", (double)model_elements(t->model));
-	result_figure(r, "macs", (double)model_macs(t->model));
+	report_cost(t);
 	result_figure(r, "epochs", (double)at->epoch);
 	result_figure(r, "steps", (double)at->step);
 	result_figure(r, "seconds", at->seconds);
@@ -227,6 +254,8 @@ static void report_final(struct trainer *t)
 		              seen - accuracy_top1(&t->tested.calibration.accuracy));
 		report_categories(t, &t->seen_again.calibration.accuracy, "train_accuracy");
 	}
+	if (t->members)
+		return;
 	report_layers(t);
 	if (t->subtasks.count)
 		tree_report(t);
@@ -276,7 +305,7 @@ enum outcome train_run(struct trainer *t, struct error *e)
 	if (t->spec->train_epochs == 0)
 		report_evaluation(t);
 	report_final(t);
-	if (t->parallel.rank == 0)
+	if (t->parallel.rank == 0 && !t->members)
 		status = write_artifacts(t, e);
 	if (parallel_outcome(&t->parallel, status, e))
 		return OUTCOME_REFUSE;

@@ -10,8 +10,8 @@ struct prediction {
 	double *score; /* (n, SCORES) */
 };
 
-/* Of images (n, C, H, W), by the trial's model as it is, quantized where it is.  Release with
- * prediction_release. */
+/* Of images (n, C, H, W), by the trial's model as it is, quantized where it is; by an ensemble: the
+ * mean of its members' class probabilities.  Release with prediction_release. */
 void predict(const struct trainer *t, struct tensor *images, struct prediction *out);
 void prediction_release(struct prediction *p);
 #endif

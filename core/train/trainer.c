@@ -2,6 +2,7 @@
 #include "core/train/trainer.h"
 #include "core/base/clock.h"
 #include "core/base/text.h"
+#include "core/train/ensemble.h"
 #include "core/train/setup.h"
 #include <math.h>
 #include <stdio.h>
@@ -108,7 +109,8 @@ enum outcome trainer_init(struct trainer *t, const cJSON *trial, const struct tr
                           const struct trial_files *files, const struct observer *observer,
                           const struct parallel *p, struct error *e)
 {
-	*t = (struct trainer){.spec = spec,
+	*t = (struct trainer){.trial = trial,
+	                      .spec = spec,
 	                      .files = *files,
 	                      .observer = *observer,
 	                      .parallel = *p,
@@ -130,6 +132,7 @@ void trainer_release(struct trainer *t)
 		free((char *)t->artifact[i].path);
 	if (t->model)
 		free_sums(t);
+	ensemble_release(t);
 	if (t->optimizer.rule)
 		optimizer_release(&t->optimizer);
 	if (t->quantized)

@@ -61,6 +61,7 @@ struct observer {
 struct trial_files {
 	const char *folder; /* where checkpoints and results are written; made if absent */
 	const char *input;  /* weights to start from: the parent's */
+	const char *member[MEMBERS_MAX]; /* weights of an ensemble's members */
 	const char *resume; /* own checkpoint */
 	const char *data;   /* folders to look for data in, separated by colons */
 	const char *cache;  /* folder of the data cache */
@@ -71,6 +72,7 @@ struct trial_files {
 enum { CHECKPOINTS_KEPT = 16 };
 
 struct trainer {
+	const cJSON *trial; /* as given; spec is what it says */
 	const struct trial_spec *spec;
 	struct trial_files files;
 	struct observer observer;
@@ -89,6 +91,8 @@ struct trainer {
 	struct subtasks subtasks; /* of a Split-Ensemble; count 0: one network */
 	struct growth growth;     /* of its tree, model->tree */
 	struct model *model;
+	struct member **member; /* (members) of an ensemble: what is evaluated in place of model */
+	int members;
 	struct average average; /* of the model over time: what is evaluated and kept */
 	struct quantization quantization;
 	bool quantized;
