@@ -1,0 +1,211 @@
+/* Laws of ensembles: who their members are, how they are leased, what they say together. */
+#include "core/train/ensemble.h"
+#include "core/train/predict.h"
+#include "schemas/trial_spec.h"
+#include "tests/trial_run.h"
+#include "tests/turns.h"
+#include <math.h>
+
+#define TRIAL(action, ensemble, train)                                                         \
+	"{\"action\": \"" action "\", \"data\": {\"name\": \"shapes\", \"limit\": 96, "        \
+	"\"test_limit\": 40}, \"eval\": {\"batch\": 16}, \"model\": {\"name\": \"resnet20\", " \
+	"\"width\": 4}, " ensemble "\"train\": {" train "\"batch\": 32, \"epochs\": 2, "       \
+	"\"shards\": 2}}"
+#define MEMBERS(list) "\"ensemble\": {\"members\": " list "}, "
+
+static void identity_of(const char *json, char hex[SHA256_HEX])
+{
+	cJSON *trial = cJSON_Parse(json);
+
+	assert_non_null(trial);
+	trial_identity(trial, hex);
+	cJSON_Delete(trial);
+}
+
+static void assert_same_identity(const char *a, const char *b, bool same)
+{
+	char x[SHA256_HEX], y[SHA256_HEX];
+
+	identity_of(a, x);
+	identity_of(b, y);
+	assert_int_equal(!strcmp(x, y), same);
+}
+
+static void an_ensemble_is_its_members_in_their_order(void **state)
+{
+	static const char two[] =
+	        TRIAL("ensemble",
+	              MEMBERS("[{\"train\": {\"seed\": 3}}, {\"train\": {\"seed\": 4}}]"), "");
+
+	assert_same_identity(
+	        two, TRIAL("ensemble", "\"ensemble\": {\"size\": 2}, ", "\"seed\": 3, "), true);
+	assert_same_identity(
+	        two,
+	        TRIAL("ensemble",
+	              MEMBERS("[{\"train\": {\"seed\": 4}}, {\"train\": {\"seed\": 3}}]"), ""),
+	        false);
+	/* its own seed is nobody's */
+	assert_same_identity(
+	        two,
+	        TRIAL("ensemble",
+	              MEMBERS("[{\"train\": {\"seed\": 3}}, {\"train\": {\"seed\": 4}}]"),
+	              "\"seed\": 9, "),
+	        true);
+	assert_same_identity(two, TRIAL("train", "", "\"seed\": 3, "), false);
+}
+
+static void a_member_is_the_trial_that_it_would_be_alone(void **state)
+{
+	cJSON *trial =
+	        cJSON_Parse(TRIAL("ensemble", "\"ensemble\": {\"size\": 2}, ", "\"seed\": 3, "));
+	cJSON *member = trial_member(trial, 1);
+	char a[SHA256_HEX], b[SHA256_HEX];
+
+	assert_int_equal(trial_members(trial), 2);
+	trial_identity(member, a);
+	identity_of(TRIAL("train", "", "\"seed\": 4, "), b);
+	assert_string_equal(a, b);
+	assert_int_equal(trial_members(member), 0);
+	cJSON_Delete(member);
+	cJSON_Delete(trial);
+}
+
+static void assert_refused(const char *json, const char *message)
+{
+	cJSON *trial = cJSON_Parse(json);
+	struct trial_spec spec;
+	struct error e = {{0}};
+
+	assert_non_null(trial);
+	assert_int_equal(trial_spec_parse(trial, &spec, &e), -1);
+	if (!strstr(e.text, message))
+		fail_msg("no \"%s\" in \"%s\"", message, e.text);
+	cJSON_Delete(trial);
+}
+
+static void mistakes_in_members_are_said_with_their_place(void **state)
+{
+	assert_refused(TRIAL("ensemble", "\"ensemble\": {\"size\": 1}, ", ""), "2 to 64 members");
+	assert_refused(TRIAL("ensemble", MEMBERS("[{}, 3]"), ""), "merge patches");
+	assert_refused(TRIAL("ensemble", MEMBERS("[{}, {\"train\": {\"sede\": 3}}]"), ""),
+	               "ensemble.members[1].train.sede");
+	assert_refused(TRIAL("ensemble", MEMBERS("[{}, {\"train\": {\"batch\": 1}}]"), ""),
+	               "ensemble.members[1]: so patched, train.batch");
+	assert_refused(TRIAL("ensemble",
+	                     "\"ensemble\": {\"size\": 2}, \"start_from\": {\"file\": \"w\"}, ",
+	                     ""),
+	               "start_from");
+}
+
+/* ---- the coordinator ---- */
+static void members_come_first_and_all_are_handed_out(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	turns_request(&t, "launch",
+	              "{\"sweep\":{\"name\":\"many\",\"trial\":{\"action\":\"ensemble\",\"data\":"
+	              "{\"name\":\"shapes\"},\"model\":{\"name\":\"resnet20\"},\"ensemble\":{"
+	              "\"size\":12},"
+	              "\"train\":{\"epochs\":1}},\"space\":{\"action\":{\"values\":[\"ensemble\","
+	              "\"train\"]}}}}");
+	turns_wait(&t, 1000);
+	/* twelve members, one of them asked for on its own too, and the ensemble */
+	assert_int_equal(turns_int(&t, "select count(*) from trial"), 13);
+	assert_int_equal(turns_int(&t, "select count(*) from trial where state = 'ready'"), 12);
+	assert_int_equal(turns_int(&t,
+	                           "select count(*) from trial where state = 'waiting' and spec "
+	                           "->> '$.action' = 'ensemble'"),
+	                 1);
+	assert_int_equal(turns_int(&t, "select count(distinct role) from trial_input"), 12);
+	assert_int_equal(turns_int(&t, "select count(*) from trial_input i join trial t on t.id = "
+	                               "i.input where cast(substr(i.role, 7) as integer) <> t.spec "
+	                               "->> '$.train.seed'"),
+	                 0);
+	turns_release(&t);
+}
+
+/* ---- what is said together ---- */
+
+static void an_ensemble_says_the_mean_of_its_members_probabilities(void **state)
+{
+	static const char json[] =
+	        TRIAL("ensemble", "\"ensemble\": {\"size\": 2}, ", "\"seed\": 3, ");
+	struct trial_files files = {.folder = below("by_hand"), .cache = below("cache")};
+	struct parallel p = {.ranks = 1, .shards = 2, .count = 2};
+	struct observer o = {0};
+	struct trial_spec spec;
+	struct trainer t;
+	struct error e = {{0}};
+	cJSON *trial = cJSON_Parse(json);
+
+	trial_write("ensemble.json", json);
+	assert_runs(&(struct trial_run){.trial = "ensemble.json", .folder = "hand"});
+	files.member[0] = below("hand/member0/weights.safetensors");
+	files.member[1] = below("hand/member1/weights.safetensors");
+	assert_int_equal(trial_spec_parse(trial, &spec, &e), 0);
+	if (trainer_init(&t, trial, &spec, &files, &o, &p, &e) != OUTCOME_DONE ||
+	    ensemble_run(&t, &e) != OUTCOME_DONE)
+		fail_msg("%s", e.text);
+	struct tensor *images, *labels;
+	trainer_read(&t, t.test, 0, 5, &images, &labels);
+	struct prediction all, one[2];
+	predict(&t, images, &all);
+	for (int m = 0; m < 2; m++)
+		predict(ensemble_member(&t, m), images, &one[m]);
+	for (int i = 0; i < 5; i++) {
+		double mean[10] = {0}, most = -INFINITY;
+		for (int m = 0; m < 2; m++) {
+			double sum = 0;
+			for (int k = 0; k < 10; k++)
+				sum += exp((double)one[m].logits[10 * i + k]);
+			for (int k = 0; k < 10; k++)
+				mean[k] += exp((double)one[m].logits[10 * i + k]) / sum / 2;
+		}
+		for (int k = 0; k < 10; k++) {
+			assert_true(fabs(exp((double)all.logits[10 * i + k]) - mean[k]) < 1e-6);
+			most = fmax(most, ((double)one[0].logits[10 * i + k] +
+			                   (double)one[1].logits[10 * i + k]) /
+			                          2);
+		}
+		assert_true(fabs(all.score[i * SCORES + SCORE_MAX_LOGIT] - most) < 1e-5);
+	}
+	prediction_release(&all);
+	for (int m = 0; m < 2; m++)
+		prediction_release(&one[m]);
+	tensor_free(images);
+	tensor_free(labels);
+	trainer_release(&t);
+	trial_spec_release(&spec);
+	cJSON_Delete(trial);
+}
+
+static void ranks_change_nothing_and_costs_are_summed(void **state)
+{
+	trial_write("alone.json", TRIAL("train", "", "\"seed\": 3, "));
+	assert_runs(&(struct trial_run){.trial = "alone.json", .folder = "alone"});
+	assert_runs(&(struct trial_run){.ranks = 2, .trial = "ensemble.json", .folder = "hand2"});
+	assert_same_file("alone", "hand/member0", "weights.safetensors");
+	cJSON *one = outcome_read("hand"), *two = outcome_read("hand2"),
+	      *alone = outcome_read("alone");
+	assert_true(outcome_figure(one, "loss") == outcome_figure(two, "loss"));
+	assert_true(outcome_figure(one, "parameters") == 2 * outcome_figure(alone, "parameters"));
+	assert_true(outcome_figure(one, "macs") == 2 * outcome_figure(alone, "macs"));
+	cJSON_Delete(one);
+	cJSON_Delete(two);
+	cJSON_Delete(alone);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(an_ensemble_is_its_members_in_their_order),
+	        cmocka_unit_test(a_member_is_the_trial_that_it_would_be_alone),
+	        cmocka_unit_test(mistakes_in_members_are_said_with_their_place),
+	        cmocka_unit_test(members_come_first_and_all_are_handed_out),
+	        cmocka_unit_test(an_ensemble_says_the_mean_of_its_members_probabilities),
+	        cmocka_unit_test(ranks_change_nothing_and_costs_are_summed),
+	};
+
+	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
+}
