@@ -135,6 +135,8 @@ static int check_split(const struct trial_spec *s, const cJSON *filled, const ch
 	        {are_objects(s->ensemble_members), "ensemble.members", "objects: merge patches"},
 	        {!ensembles(s) || !start_count(s), "start_from",
 	         "nothing with action ensemble: its members may have one"},
+	        {!s->eval_dropout_samples || s->model_dropout > 0, "eval.dropout_samples",
+	         "0 without model.dropout"},
 	        {s->split_submodels != 1, "split.submodels", "0, or at least 2"},
 	        {!s->split_submodels || s->split_beta < 1, "split.beta", "below 1"},
 	        {!s->split_submodels || strcmp(s->split_grouping, "cluster") || start_count(s),

@@ -150,9 +150,9 @@ static void an_ensemble_says_the_mean_of_its_members_probabilities(void **state)
 	struct tensor *images, *labels;
 	trainer_read(&t, t.test, 0, 5, &images, &labels);
 	struct prediction all, one[2];
-	predict(&t, images, &all);
+	predict(&t, images, 0, &all);
 	for (int m = 0; m < 2; m++)
-		predict(ensemble_member(&t, m), images, &one[m]);
+		predict(ensemble_member(&t, m), images, 0, &one[m]);
 	for (int i = 0; i < 5; i++) {
 		double mean[10] = {0}, most = -INFINITY;
 		for (int m = 0; m < 2; m++) {

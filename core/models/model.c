@@ -171,11 +171,26 @@ void model_begin(struct forward *f, struct tape *t, const struct model *m, enum 
 	forward_init(f, t, &m->parameters, &m->buffers, mode, q);
 }
 
+struct tensor **model_pool(const struct model *m, struct forward *f, struct tensor *images,
+                           uint32_t wanted)
+{
+	assert(images->shape.n == 4 && images->shape.d[1] == m->config.channels);
+	return resnet_pool(m->net, f, images, wanted);
+}
+
+void model_heads_again(const struct model *m, struct forward *f, struct tensor *const pooled[],
+                       uint32_t wanted, struct tensor *heads[])
+{
+	resnet_heads(m->net, f, pooled, wanted, heads);
+}
+
 void model_heads(const struct model *m, struct forward *f, struct tensor *images, uint32_t wanted,
                  struct tensor *heads[])
 {
-	assert(images->shape.n == 4 && images->shape.d[1] == m->config.channels);
-	resnet_forward(m->net, f, images, wanted, heads);
+	struct tensor **pooled = model_pool(m, f, images, wanted);
+
+	model_heads_again(m, f, pooled, wanted, heads);
+	free(pooled);
 }
 
 struct tensor *model_features(const struct model *m, struct forward *f, struct tensor *images)

@@ -98,6 +98,14 @@ struct tensor *model_features(const struct model *m, struct forward *f, struct t
  * classes, then of the outside.  Of one network the logits are its only head. */
 void model_heads(const struct model *m, struct forward *f, struct tensor *images, uint32_t wanted,
                  struct tensor *heads[]);
+
+/* The same in two steps, of which the second may be repeated with other dropout: what heads read,
+ * by node (the array is the caller's to free); and the heads. */
+struct tensor **model_pool(const struct model *m, struct forward *f, struct tensor *images,
+                           uint32_t wanted);
+void model_heads_again(const struct model *m, struct forward *f, struct tensor *const pooled[],
+                       uint32_t wanted, struct tensor *heads[]);
+
 int model_submodels(const struct model *m);                      /* 1: one network */
 void model_outputs(const struct model_config *c, int outputs[]); /* K_s + 1 of each submodel */
 

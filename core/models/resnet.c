@@ -245,11 +245,11 @@ static bool is_leaf(const struct resnet *r, int node)
 	return r->layer[node].last_reader == node;
 }
 
-/* The mean over the image of what each leaf gives that a wanted submodel uses. */
-static void run(const struct resnet *r, struct forward *f, struct tensor *images, uint32_t wanted,
-                struct tensor *pooled[])
+struct tensor **resnet_pool(const struct resnet *r, struct forward *f, struct tensor *images,
+                            uint32_t wanted)
 {
 	struct tensor **out = xcalloc((size_t)r->layers, sizeof *out);
+	struct tensor **pooled = xcalloc((size_t)r->layers, sizeof *pooled);
 	int mark = tape_mark(f->tape);
 
 	for (int i = 0; i < r->layers; i++) {
@@ -262,26 +262,23 @@ static void run(const struct resnet *r, struct forward *f, struct tensor *images
 			forget(r, f->tape, mark, i, out, pooled);
 	}
 	free(out);
+	return pooled;
 }
 
-void resnet_forward(const struct resnet *r, struct forward *f, struct tensor *images,
-                    uint32_t wanted, struct tensor *heads[])
+void resnet_heads(const struct resnet *r, struct forward *f, struct tensor *const pooled[],
+                  uint32_t wanted, struct tensor *heads[])
 {
-	struct tensor **pooled = xcalloc((size_t)r->layers, sizeof *pooled);
-
-	run(r, f, images, wanted, pooled);
 	for (int s = 0; s < r->submodels; s++)
 		if (wanted >> s & 1)
-			heads[s] = linear_forward(&r->head[s], f, pooled[r->leaf[s]]);
-	free(pooled);
+			heads[s] = linear_forward(&r->head[s], f,
+			                          forward_drop(f, pooled[r->leaf[s]], s));
 }
 
 struct tensor *resnet_features(const struct resnet *r, struct forward *f, struct tensor *images)
 {
-	struct tensor **pooled = xcalloc((size_t)r->layers, sizeof *pooled);
-
-	run(r, f, images, 1, pooled);
+	struct tensor **pooled = resnet_pool(r, f, images, 1);
 	struct tensor *features = pooled[r->leaf[0]];
+
 	free(pooled);
 	return features;
 }

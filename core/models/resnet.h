@@ -12,11 +12,15 @@ struct resnet *resnet_new(const struct model_config *c, const struct tree *tree,
                           struct builder *b);
 void resnet_free(struct resnet *r);
 
-/* images (N, channels, H, W) -> heads[s] (N, outputs[s]) for each submodel that is wanted, a bit
- * each; others stay as they are.  While nothing is recorded, values are freed as soon as all that
- * reads them has run. */
-void resnet_forward(const struct resnet *r, struct forward *f, struct tensor *images,
-                    uint32_t wanted, struct tensor *heads[]);
+/* images (N, channels, H, W) -> means over the image (N, features), by node, of the leaves that a
+ * wanted submodel uses, a bit each; the array is the caller's to free.  While nothing is recorded,
+ * values are freed as soon as all that reads them has run. */
+struct tensor **resnet_pool(const struct resnet *r, struct forward *f, struct tensor *images,
+                            uint32_t wanted);
+
+/* These -> heads[s] (N, outputs[s]) for each submodel that is wanted; others stay as they are. */
+void resnet_heads(const struct resnet *r, struct forward *f, struct tensor *const pooled[],
+                  uint32_t wanted, struct tensor *heads[]);
 
 /* What submodel 0's head reads: means over the image, (N, features). */
 struct tensor *resnet_features(const struct resnet *r, struct forward *f, struct tensor *images);

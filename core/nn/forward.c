@@ -1,5 +1,6 @@
 /* Puts parameters on a tape, quantized, for one pass through a model. */
 #include "core/nn/forward.h"
+#include "core/base/random.h"
 #include "core/base/text.h"
 #include <stdlib.h>
 
@@ -63,6 +64,24 @@ void forward_move(struct forward *f, struct tensor *const direction[], double sc
 		if (direction[i])
 			f->used[i] = op_add(t, f->used[i],
 			                    op_scale(t, tape_leaf(t, direction[i]), scale));
+}
+
+struct tensor *forward_drop(struct forward *f, struct tensor *x, int head)
+{
+	const struct dropout *d = &f->dropout;
+	int64_t images = x->shape.d[0], channels = x->shape.d[1];
+
+	if (d->rate == 0)
+		return x;
+	struct tensor *mask = tensor_zeros(x->type, x->shape);
+	for (int64_t i = 0; i < images; i++) {
+		struct random_stream s = random_stream(d->seed, d->purpose, (uint64_t)d->round,
+		                                       (uint64_t)d->sample[i]);
+		for (int64_t k = 0; k < channels; k++)
+			if (random_uniform(&s, (uint64_t)head << 32 | (uint64_t)k) >= d->rate)
+				tensor_set(mask, i * channels + k, 1 / (1 - d->rate));
+	}
+	return op_mul(f->tape, x, tape_adopt(f->tape, mask));
 }
 
 void forward_note(struct forward *f, struct layer_use use)

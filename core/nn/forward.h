@@ -23,6 +23,16 @@ struct layer_use {
 	struct tensor *in, *out;
 };
 
+/* Dropout of what the last layer reads: element k of image i is dropped, or divided by 1 - rate, as
+ * a number says that is a function of (seed, purpose, round, sample[i], head, k) alone. */
+struct dropout {
+	double rate; /* 0: none */
+	int64_t seed;
+	const char *purpose;
+	int64_t round;         /* epoch, or pass */
+	const int64_t *sample; /* (images) */
+};
+
 struct forward {
 	struct tape *tape;
 	enum forward_mode mode;
@@ -33,8 +43,9 @@ struct forward {
 	struct tensor **raw; /* (parameters) leaves W: what an optimizer updates */
 	struct tensor **used; /* (parameters) what layers compute with: Q(W), or W itself */
 	struct tensor *
-	        *statistics;   /* (buffers) training mode: the batch's mean and unbiased
-	                        * variance, outside the tape, shaped as the buffers; else null */
+	        *statistics; /* (buffers) training mode: the batch's mean and unbiased
+	                      * variance, outside the tape, shaped as the buffers; else null */
+	struct dropout dropout;
 	struct layer_use *use; /* (uses) in the order of the pass; only while `note_uses` */
 	int uses;
 	bool note_uses;
@@ -52,6 +63,8 @@ void forward_init(struct forward *f, struct tape *t, const struct parameter_set 
 /* used[i] += scale * direction[i], where direction[i] is not null: a step taken after quantization.
  * Directions are of the parameters' shapes, on no tape or another; gradients pass through. */
 void forward_move(struct forward *f, struct tensor *const direction[], double scale);
+/* x (N, C) of head `head`, with f's dropout. */
+struct tensor *forward_drop(struct forward *f, struct tensor *x, int head);
 void forward_note(struct forward *f, struct layer_use use); /* a layer says what it did */
 void forward_release(struct forward *f); /* also frees the statistics; the tape stays */
 #endif

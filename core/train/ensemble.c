@@ -20,8 +20,9 @@ static enum outcome load_member(struct trainer *t, int i, struct member *m, stru
 	const struct observer nobody = {0};
 
 	if (!files.input) {
-		error_set(e, "give its weights with --input member%d=FILE, or let `trawl run` "
-		             "train the members first",
+		error_set(e,
+		          "give its weights with --input member%d=FILE, or let `trawl run` "
+		          "train the members first",
 		          i);
 		return OUTCOME_ERROR;
 	}

@@ -27,7 +27,7 @@ static void evaluate_batch(struct trainer *t, const struct dataset *d, struct ev
 	struct prediction p;
 
 	trainer_read(t, d, first, n, &images, &labels);
-	predict(t, images, &p);
+	predict(t, images, first, &p);
 	calibration_add(&out->calibration, first, p.logits, tensor_i32(labels), n);
 	memcpy(out->score + first * SCORES, p.score, (size_t)(n * SCORES) * sizeof *p.score);
 	prediction_release(&p);

@@ -81,6 +81,7 @@ static struct tensor *run_model(struct batch_pass *b, struct forward *f, struct 
 	const struct objective *o = b->objective;
 	struct tensor *images = tape_leaf(f->tape, b->images), *heads[SUBTASKS_MAX];
 
+	f->dropout = b->dropout;
 	if (!o->subtasks) {
 		b->logits = model_forward(b->model, f, images);
 		b->cross_entropy = op_cross_entropy(f->tape, b->logits, labels);

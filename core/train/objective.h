@@ -22,6 +22,7 @@ struct batch_pass {
 	const struct objective *objective;
 	const struct model *model;
 	struct tensor *images, *labels; // (n, C, H, W), I32 (n)
+	struct dropout dropout;         /* rate 0, unless the caller sets it */
 	struct tensor *soft;            // (n, classes) the teacher's softmax at T; null: no teacher
 	struct tensor *logits;          // (n, classes) of the last batch_losses, on its tape
 	struct tensor *cross_entropy;   // (n) the same

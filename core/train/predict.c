@@ -37,24 +37,22 @@ static void score_submodels(const struct trainer *t, struct tensor *const heads[
 	free(id);
 }
 
-static void predict_model(const struct trainer *t, struct tensor *images, struct prediction *out)
+/* The logits of all classes, from the heads. */
+static struct tensor *logits_of(const struct trainer *t, struct tape *tape,
+                                struct tensor *const heads[])
+{
+	return t->subtasks.count ? subtask_own_logits(tape, &t->subtasks, heads) : heads[0];
+}
+
+static void predict_once(const struct trainer *t, struct forward *f, struct tensor *const pooled[],
+                         struct prediction *out)
 {
 	struct tensor *heads[SUBTASKS_MAX];
-	struct tape tape;
-	struct forward f;
 
-	tape_init(&tape, &backend_onednn);
-	tape.recording = false;
-	model_begin(&f, &tape, t->model, FORWARD_EVALUATION, trainer_quantization(t));
-	model_heads(t->model, &f, tape_leaf(&tape, images), UINT32_MAX, heads);
-	if (t->subtasks.count) {
-		keep_logits(out, subtask_own_logits(&tape, &t->subtasks, heads));
+	model_heads_again(t->model, f, pooled, UINT32_MAX, heads);
+	keep_logits(out, logits_of(t, f->tape, heads));
+	if (t->subtasks.count)
 		score_submodels(t, heads, out);
-	} else {
-		keep_logits(out, heads[0]);
-	}
-	forward_release(&f);
-	tape_release(&tape);
 }
 
 /* Sums of class probabilities and of logits, (n, classes) each. */
@@ -93,17 +91,70 @@ static void take_mean(const struct sums *sum, int count, struct prediction *out)
 	free(raw);
 }
 
-static void predict_members(const struct trainer *t, struct tensor *images, struct prediction *out)
+/* Room for the sums of predictions of n images; free their probability. */
+static struct sums sums_new(int64_t n, int classes)
 {
-	int classes = t->model->config.classes;
-	int64_t n = images->shape.d[0];
 	struct sums sum;
 
 	sum.probability = xcalloc(2 * (size_t)(n * classes), sizeof *sum.probability);
 	sum.logit = sum.probability + n * classes;
+	return sum;
+}
+
+/* Passes with dropout differ in what the heads read: the rest is computed once. */
+static void predict_dropped(const struct trainer *t, struct forward *f,
+                            struct tensor *const pooled[], int64_t n, int64_t first,
+                            struct prediction *out)
+{
+	int classes = t->model->config.classes, passes = (int)t->spec->eval_dropout_samples;
+	int64_t *sample = xmalloc((size_t)n * sizeof *sample);
+	struct sums sum = sums_new(n, classes);
+
+	for (int64_t i = 0; i < n; i++)
+		sample[i] = first + i;
+	for (int pass = 0; pass < passes; pass++) {
+		struct prediction p;
+		f->dropout = (struct dropout){t->spec->model_dropout, t->spec->train_seed,
+		                              "mc_dropout", pass, sample};
+		predict_once(t, f, pooled, &p);
+		add_prediction(&sum, &p);
+		prediction_release(&p);
+	}
+	prediction_init(out, n, classes);
+	take_mean(&sum, passes, out);
+	free(sum.probability);
+	free(sample);
+}
+
+static void predict_model(const struct trainer *t, struct tensor *images, int64_t first,
+                          struct prediction *out)
+{
+	struct tape tape;
+	struct forward f;
+
+	tape_init(&tape, &backend_onednn);
+	tape.recording = false;
+	model_begin(&f, &tape, t->model, FORWARD_EVALUATION, trainer_quantization(t));
+	struct tensor **pooled = model_pool(t->model, &f, tape_leaf(&tape, images), UINT32_MAX);
+	if (t->spec->eval_dropout_samples)
+		predict_dropped(t, &f, pooled, images->shape.d[0], first, out);
+	else
+		predict_once(t, &f, pooled, out);
+	free(pooled);
+	forward_release(&f);
+	tape_release(&tape);
+}
+
+static void predict_members(const struct trainer *t, struct tensor *images, int64_t first,
+                            struct prediction *out)
+{
+	int classes = t->model->config.classes;
+	int64_t n = images->shape.d[0];
+	struct sums sum = sums_new(n, classes);
+
 	for (int i = 0; i < t->members; i++) {
 		struct prediction p;
-		predict_model(ensemble_member(t, i), images, &p);
+		predict_model(ensemble_member(t, i), images, first, &p);
 		add_prediction(&sum, &p);
 		prediction_release(&p);
 	}
@@ -112,9 +163,9 @@ static void predict_members(const struct trainer *t, struct tensor *images, stru
 	free(sum.probability);
 }
 
-void predict(const struct trainer *t, struct tensor *images, struct prediction *out)
+void predict(const struct trainer *t, struct tensor *images, int64_t first, struct prediction *out)
 {
-	(t->members ? predict_members : predict_model)(t, images, out);
+	(t->members ? predict_members : predict_model)(t, images, first, out);
 }
 
 void prediction_release(struct prediction *p)

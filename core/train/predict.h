@@ -10,8 +10,9 @@ struct prediction {
 	double *score; /* (n, SCORES) */
 };
 
-/* Of images (n, C, H, W), by the trial's model as it is, quantized where it is; by an ensemble: the
- * mean of its members' class probabilities.  Release with prediction_release. */
-void predict(const struct trainer *t, struct tensor *images, struct prediction *out);
+/* Of images (n, C, H, W), the first of which is number `first` of its set, by the trial's model as
+ * it is, quantized where it is; by eval.dropout_samples passes with dropout, or by an ensemble: the
+ * mean of their class probabilities.  Release with prediction_release. */
+void predict(const struct trainer *t, struct tensor *images, int64_t first, struct prediction *out);
 void prediction_release(struct prediction *p);
 #endif

@@ -13,6 +13,7 @@ enum { FIGURE_LOSS, FIGURE_CORRECT, FIGURE_TRACE, FIGURES };
 struct shard {
 	struct tensor *images; // (n, channels, height, width)
 	struct tensor *label;  // (n), I32
+	const int64_t *sample; /* (n) */
 	int64_t n;
 	float weight;         /* its share of the batch's samples */
 	struct range *inputs; /* (parameters) what layers' inputs ranged over; null: not wanted */
@@ -29,6 +30,7 @@ static int64_t batch_samples(const struct trainer *t, int64_t epoch_step)
 static void shard_read(struct shard *s, struct trainer *t, int64_t first, int64_t n, int64_t batch)
 {
 	s->n = n;
+	s->sample = t->sample + first;
 	s->weight = (float)((double)n / (double)batch);
 	input_take(&t->input, t->sample + first, n, t->position.epoch, &s->images, &s->label);
 }
@@ -96,6 +98,8 @@ static void shard_gradient(struct trainer *t, struct shard *s, float *out, doubl
 
 	tape_init(&tape, &backend_onednn);
 	batch_pass_init(&pass, &t->objective, t->model, s->images, s->label);
+	pass.dropout = (struct dropout){t->spec->model_dropout, t->spec->train_seed, "dropout",
+	                                t->position.epoch, s->sample};
 	model_begin(&f, &tape, t->model, FORWARD_TRAINING, trainer_quantization(t));
 	struct losses losses = batch_losses(&pass, &f);
 	for (int64_t i = 0; i < s->n; i++)

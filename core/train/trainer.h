@@ -62,11 +62,11 @@ struct trial_files {
 	const char *folder; /* where checkpoints and results are written; made if absent */
 	const char *input;  /* weights to start from: the parent's */
 	const char *member[MEMBERS_MAX]; /* weights of an ensemble's members */
-	const char *resume; /* own checkpoint */
-	const char *data;   /* folders to look for data in, separated by colons */
-	const char *cache;  /* folder of the data cache */
-	bool keep_all;      /* leave old checkpoints to somebody else */
-	int64_t stop_after; /* yield after so many steps of this run; 0: not */
+	const char *resume;              /* own checkpoint */
+	const char *data;                /* folders to look for data in, separated by colons */
+	const char *cache;               /* folder of the data cache */
+	bool keep_all;                   /* leave old checkpoints to somebody else */
+	int64_t stop_after;              /* yield after so many steps of this run; 0: not */
 };
 
 enum { CHECKPOINTS_KEPT = 16 };
