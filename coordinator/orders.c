@@ -42,7 +42,8 @@ static bool add_inputs(struct turn *t, cJSON *hold, int64_t trial)
 	cJSON *inputs = cJSON_AddArrayToObject(hold, "inputs");
 	struct artifact a;
 	struct sql_rows *rows = sql_query(
-	        t->db, "select input, role from trial_input where trial = ? order by length(role), role",
+	        t->db,
+	        "select input, role from trial_input where trial = ? order by length(role), role",
 	        trial);
 
 	while (sql_next(rows)) {

@@ -29,10 +29,10 @@ static bool quantizes(const cJSON *filled)
 /* All else of an ensemble is its members'. */
 static bool is_of_evaluation(const char *path)
 {
-	static const char *const kept[] = {"action",    "task",       "data.name", "data.digest",
-	                                   "data.mean", "data.std",   "data.seed", "data.test_limit",
-	                                   "data.classes", "data.image_size", "eval.", "ood.",
-	                                   "critical."};
+	static const char *const kept[] = {
+	        "action",   "task",      "data.name",       "data.digest",  "data.mean",
+	        "data.std", "data.seed", "data.test_limit", "data.classes", "data.image_size",
+	        "eval.",    "ood.",      "critical."};
 
 	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
 		if (strncmp(path, kept[i], strlen(kept[i])) == 0)

@@ -130,8 +130,8 @@ static int check_split(const struct trial_spec *s, const cJSON *filled, const ch
                        struct error *e)
 {
 	const struct rule rules[] = {
-	        {!ensembles(s) || (members_of(s) >= 2 && members_of(s) <= MEMBERS_MAX),
-	         "ensemble", "2 to 64 members, by ensemble.members or ensemble.size"},
+	        {!ensembles(s) || (members_of(s) >= 2 && members_of(s) <= MEMBERS_MAX), "ensemble",
+	         "2 to 64 members, by ensemble.members or ensemble.size"},
 	        {are_objects(s->ensemble_members), "ensemble.members", "objects: merge patches"},
 	        {!ensembles(s) || !start_count(s), "start_from",
 	         "nothing with action ensemble: its members may have one"},

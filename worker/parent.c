@@ -1,4 +1,4 @@
-/* By hand, a trial's parent and members are trained first, as the coordinator would have it done. */
+/* By hand, what a trial needs is trained first, as the coordinator would have it done. */
 #include "worker/parent.h"
 #include "core/base/file.h"
 #include "core/base/text.h"

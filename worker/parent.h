@@ -1,4 +1,4 @@
-/* By hand, a trial's parent and members are trained first, as the coordinator would have it done. */
+/* By hand, what a trial needs is trained first, as the coordinator would have it done. */
 #ifndef WORKER_PARENT_H
 #define WORKER_PARENT_H
 #include "core/train/trainer.h"

@@ -207,10 +207,10 @@ struct run {
 	struct options options;
 	struct parallel parallel;
 	struct trial_report report;
-	bool reporting; /* the report is open: rank 0 only */
-	bool in_parent; /* what runs is the trial's parent */
-	char *folder;   /* absolute; the options' until then */
-	char *weights;  /* the parent's */
+	bool reporting;            /* the report is open: rank 0 only */
+	bool in_parent;            /* what runs is the trial's parent */
+	char *folder;              /* absolute; the options' until then */
+	char *weights;             /* the parent's */
 	char *member[MEMBERS_MAX]; /* an ensemble's members' */
 	struct trainer trainer;
 	struct trial_spec spec;
@@ -360,8 +360,8 @@ static enum outcome run_trial(struct error *e)
 	}
 	if (trial_members(run.trial) && !o->agent && !o->files.member[0]) {
 		run.in_parent = true;
-		enum outcome outcome = members_train(run.trial, &o->files, &observer,
-		                                     &run.parallel, run.member, e);
+		enum outcome outcome = members_train(run.trial, &o->files, &observer, &run.parallel,
+		                                     run.member, e);
 		if (outcome != OUTCOME_DONE)
 			return outcome;
 		run.in_parent = false;
