@@ -147,6 +147,9 @@ static void an_ensemble_says_the_mean_of_its_members_probabilities(void **state)
 	if (trainer_init(&t, trial, &spec, &files, &o, &p, &e) != OUTCOME_DONE ||
 	    ensemble_run(&t, &e) != OUTCOME_DONE)
 		fail_msg("%s", e.text);
+	double parameters = json_real(t.result.figures, "parameters", 0);
+	assert_true(parameters ==
+	            2 * (double)parameter_elements(&ensemble_member(&t, 0)->model->parameters));
 	struct tensor *images, *labels;
 	trainer_read(&t, t.test, 0, 5, &images, &labels);
 	struct prediction all, one[2];

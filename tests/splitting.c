@@ -18,6 +18,7 @@
 /* A run in this process, that is told to yield at the n-th time that it asks. */
 struct told {
 	int asked, yield_at; /* 0: never */
+	const char *input;   /* weights to start from; null: none */
 	char checkpoint[PATH_MAX];
 };
 
@@ -38,8 +39,10 @@ static enum outcome run(const char *trial, const char *folder, const char *resum
                         struct told *told, struct error *e)
 {
 	struct observer o = {.self = told, .order = on_order, .checkpoint = on_checkpoint};
-	struct trial_files files = {
-	        .folder = below(folder), .cache = below("cache"), .resume = resume};
+	struct trial_files files = {.folder = below(folder),
+	                            .cache = below("cache"),
+	                            .resume = resume,
+	                            .input = told->input};
 	struct parallel p = {.ranks = 1, .shards = 1, .count = 1};
 	cJSON *json = json_read(below(trial), e);
 	struct trial_spec spec;
@@ -284,15 +287,21 @@ static bool same_weight(const char *folder, const char *other, const char *name)
 	return same;
 }
 
+/* In this process, or on so many ranks. */
 static void run_from_one(const char *folder, int ranks, const char *split, int epochs)
 {
 	char *trial = xformat(FROM_ONE, split, epochs);
+	struct told told = {.input = below("one/weights.safetensors")};
+	struct error e = {{0}};
 
 	trial_write("from.json", trial);
-	assert_runs(&(struct trial_run){.trial = "from.json",
-	                                .folder = folder,
-	                                .ranks = ranks,
-	                                .more = {"--input", below("one/weights.safetensors")}});
+	if (ranks)
+		assert_runs(&(struct trial_run){.trial = "from.json",
+		                                .folder = folder,
+		                                .ranks = ranks,
+		                                .more = {"--input", told.input}});
+	else if (run("from.json", folder, NULL, &told, &e) != OUTCOME_DONE)
+		fail_msg("%s", e.text);
 	free(trial);
 }
 
