@@ -1,5 +1,6 @@
 /* What a split model has to say of its tree. */
 #include "core/train/tree_report.h"
+#include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/models/cost.h"
 #include "core/models/tree.h"
@@ -56,6 +57,19 @@ static void add_head(struct trainer *t, const struct backbone *b, int submodel, 
 	free(members);
 }
 
+/* A tree that never split is worth a line. */
+static void say_unsplit(const struct trainer *t)
+{
+	const struct growth *g = &t->growth;
+
+	if (t->parallel.rank || g->splits || !g->looked)
+		return;
+	if (g->least_layer)
+		log_info("no branch was split: the least overlap was %.3f, at %s; "
+		         "split.threshold is %g",
+		         g->least, g->least_layer, t->spec->split_threshold);
+}
+
 void tree_report(struct trainer *t)
 {
 	const struct tree *tree = t->model->tree;
@@ -76,5 +90,6 @@ void tree_report(struct trainer *t)
 	result_figure(r, "branches", branches);
 	result_figure(r, "pruned_channels", t->growth.pruned);
 	result_figure(r, "least_overlap", t->growth.least);
+	say_unsplit(t);
 	backbone_release(&b);
 }
