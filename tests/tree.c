@@ -4,6 +4,7 @@
 #include "core/base/text.h"
 #include "core/models/cost.h"
 #include "core/models/reshape.h"
+#include "core/split/partition.h"
 #include "core/split/prune.h"
 #include "tests/values.h"
 #include <stdio.h>
@@ -163,6 +164,36 @@ static void sets_refine_from_layer_to_layer(void **state)
 				if (layer)
 					assert_false(n->members & ~t->node[n->parent].members);
 			}
+		tree_free(t);
+	}
+	backbone_release(&b);
+}
+
+static void a_tree_splits_as_its_partitions_do(void **state)
+{
+	struct model_config c = config_of("resnet18", NULL);
+	struct random_stream r = random_stream(6, "splits", 0, 0);
+	struct partition layer[64];
+	struct backbone b;
+
+	backbone_init(&b, &c);
+	for (uint64_t round = 0; round < 30; round++) {
+		struct tree *t = tree_trunk(&b, 6);
+		for (int l = 0; l < b.layers; l++)
+			layer[l] = partition_whole(6);
+		for (uint64_t k = 0; k < 5; k++) {
+			struct branch_split s = {
+			        .layer = (int)random_below(&r, 20 * round + 2 * k,
+			                                   (uint64_t)b.layers),
+			        .apart =
+			                (uint32_t)random_below(&r, 20 * round + 2 * k + 1, 62) + 1};
+			split_apply(layer, b.layers, &s);
+			tree_split(t, s.layer, s.apart);
+		}
+		for (int l = 0; l < b.layers; l++)
+			for (int i = 0; i < 6; i++)
+				assert_int_equal(t->node[tree_at(t, l, i)].members,
+				                 partition_members(&layer[l], i));
 		tree_free(t);
 	}
 	backbone_release(&b);
@@ -453,6 +484,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_split_changes_no_bit),
 	        cmocka_unit_test(sets_refine_from_layer_to_layer),
+	        cmocka_unit_test(a_tree_splits_as_its_partitions_do),
 	        cmocka_unit_test(a_pruned_model_is_the_model_with_those_filters_zero),
 	        cmocka_unit_test(costs_of_a_tree_are_those_of_its_model),
 	        cmocka_unit_test(pruning_ends_within_one_step_of_the_budget),
