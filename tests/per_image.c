@@ -3,6 +3,7 @@
 #include "core/base/random.h"
 #include "core/fisher/sums.h"
 #include "core/models/cost.h"
+#include "core/models/tree.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -196,7 +197,25 @@ static void buffers_move(struct model *m)
 	}
 }
 
-static void check_model(const char *name, int width, bool diagonal, int bits)
+/* Three submodels: {0, 2} and {1} from the fifth layer on, then {0} and {2}. */
+static struct model *split_model(struct model_config config, const struct subtasks *subtasks)
+{
+	struct backbone b;
+
+	backbone_init(&b, &config);
+	struct tree *t = tree_trunk(&b, 3);
+	tree_split(t, 4, 2);
+	tree_split(t, 8, 4);
+	config.subtasks = subtasks;
+	config.tree = t;
+	struct model *m = model_new(&config, F32);
+	tree_free(t);
+	backbone_release(&b);
+	return m;
+}
+
+/* `split`: as a tree of three submodels. */
+static void check_model(const char *name, int width, bool diagonal, int bits, bool split)
 {
 	struct critical c = {10, 2, (int *)critical_index, (int *)critical_place};
 	struct quantization_settings settings = {
@@ -212,7 +231,9 @@ static void check_model(const char *name, int width, bool diagonal, int bits)
 
 	assert_int_equal(model_config_named(&config, name, 10, NULL, &e), 0);
 	config.width = width;
-	struct model *m = model_new(&config, F32);
+	struct subtasks subtasks;
+	assert_int_equal(subtasks_random(&subtasks, 10, 3, 1, &e), 0);
+	struct model *m = split ? split_model(config, &subtasks) : model_new(&config, F32);
 	parameter_start(&m->parameters, 3);
 	buffers_move(m);
 	assert_int_equal(quantization_init(&q, m, &settings, &e), 0);
@@ -245,15 +266,17 @@ static void check_model(const char *name, int width, bool diagonal, int bits)
 	fisher_sums_release(&want);
 	quantization_release(&q);
 	model_free(m);
+	subtasks_release(&subtasks);
 	tensor_free(images);
 	tensor_free(labels);
 }
 
 static void models_have_the_sums_of_single_images(void **state)
 {
-	check_model("resnet20", 16, false, 4);
-	check_model("resnet20", 16, true, 32);
-	check_model("resnet18", 16, false, 3);
+	check_model("resnet20", 16, false, 4, false);
+	check_model("resnet20", 16, true, 32, false);
+	check_model("resnet18", 16, false, 3, false);
+	check_model("resnet18", 16, true, 4, true);
 }
 
 /* ---- labels drawn, errors ---- */
