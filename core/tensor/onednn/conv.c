@@ -5,6 +5,7 @@
 #include "core/tensor/onednn/plan.h"
 #include "core/tensor/onednn/winograd.h"
 #include <omp.h>
+#include <string.h>
 
 static struct conv_key key_of(enum conv_direction direction, const struct attr *a, struct shape x,
                               struct shape w, struct shape y)
@@ -57,6 +58,46 @@ static void execute(struct conv_primitive *p)
 	storage_free(scratch);
 }
 
+/* ---- channels that fill no block ---- */
+
+/* oneDNN's fast kernels want whole blocks of channels, and blocked tensors have them: lanes beyond
+ * the channels are zero.  So a convolution of odd widths is one of whole blocks, with zeros among
+ * its weights.  Photographs, which stay plain, are left as they are. */
+static struct conv_key key_of_blocks(struct conv_key k)
+{
+	int64_t block = onednn_block();
+
+	if (k.groups > 1 || k.channels_in <= CONV_PHOTO_CHANNELS)
+		return k;
+	k.channels_in = (k.channels_in + block - 1) / block * block;
+	k.channels_out = (k.channels_out + block - 1) / block * block;
+	return k;
+}
+
+/* Rows of weights (O, C, window) between a plain tensor and one of whole blocks. */
+static void copy_weights(const struct conv_key *from, const float *w, const struct conv_key *to,
+                         float *out)
+{
+	int64_t window = from->window[0] * from->window[1];
+	int64_t rows =
+	        from->channels_out < to->channels_out ? from->channels_out : to->channels_out;
+	int64_t columns = from->channels_in < to->channels_in ? from->channels_in : to->channels_in;
+
+	for (int64_t o = 0; o < rows; o++)
+		memcpy(out + o * to->channels_in * window, w + o * from->channels_in * window,
+		       (size_t)(columns * window) * sizeof *w);
+}
+
+static struct storage *weights_new(const struct conv_key *k)
+{
+	size_t bytes = (size_t)(k->channels_out * k->channels_in * k->window[0] * k->window[1]) *
+	               sizeof(float);
+	struct storage *s = storage_new(bytes);
+
+	memset(s->data, 0, bytes);
+	return s;
+}
+
 /* Runs p with the weights w, plain: read, or for the weight gradient written. */
 static void run_with_weight(struct conv_primitive *p, void *w)
 {
@@ -93,6 +134,35 @@ static void *operand(struct tensor *t, bool written, bool blocked)
 	return blocked ? (void *)blocked_input(t) : (void *)tensor_plain(t);
 }
 
+/* The same with whole blocks, where they have a fast kernel for blocked tensors. */
+static bool convolve_blocks(const struct conv_key *k, struct operands o)
+{
+	struct conv_key whole = key_of_blocks(*k);
+	bool winograd = plan_algorithm(&whole) == CONV_WINOGRAD;
+	struct conv_primitive *p;
+
+	if (!memcmp(&whole, k, sizeof whole))
+		return false;
+	p = winograd ? NULL : conv_primitive(&whole);
+	if (!winograd && !(p && p->image_blocked && p->result_blocked))
+		return false;
+	float *image = operand(o.image, k->direction == CONV_GRAD_INPUT, true);
+	float *result = operand(o.result, k->direction == CONV_FORWARD, true);
+	float *weight = operand(o.weight, k->direction == CONV_GRAD_WEIGHT, false);
+	struct storage *padded = weights_new(&whole);
+
+	if (k->direction != CONV_GRAD_WEIGHT)
+		copy_weights(k, weight, &whole, padded->data);
+	if (winograd)
+		winograd_run(&whole, image, padded->data, result);
+	else
+		run_direct(p, image, padded->data, result);
+	if (k->direction == CONV_GRAD_WEIGHT)
+		copy_weights(&whole, padded->data, k, weight);
+	storage_free(padded);
+	return true;
+}
+
 static bool convolve(const struct node *n, struct operands o)
 {
 	struct conv_key k =
@@ -100,6 +170,8 @@ static bool convolve(const struct node *n, struct operands o)
 	struct conv_primitive *p = NULL;
 	bool winograd = plan_algorithm(&k) == CONV_WINOGRAD;
 
+	if (!winograd && convolve_blocks(&k, o))
+		return true;
 	if (!winograd && !(p = conv_primitive(&k)))
 		return false;
 	float *image =

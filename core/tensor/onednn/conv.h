@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { CONV_PHOTO_CHANNELS = 3 }; /* so few stay plain */
 enum conv_direction { CONV_FORWARD, CONV_GRAD_INPUT, CONV_GRAD_WEIGHT };
 
 /* All that a primitive depends on.  Compared as bytes: no padding, so all members are int64_t. */

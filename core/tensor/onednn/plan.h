@@ -3,7 +3,7 @@
 #define ONEDNN_PLAN_H
 #include "core/tensor/onednn/conv.h"
 
-enum { PLAN_VERSION = 4 };
+enum { PLAN_VERSION = 5 };
 enum conv_algorithm {
 	CONV_DIRECT,   /* oneDNN's */
 	CONV_WINOGRAD, /* winograd.h */
