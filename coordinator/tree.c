@@ -14,11 +14,6 @@ static bool goes_on(const struct rows *r, int64_t node, int64_t parent)
 	       !strcmp(rows_text(r, node, "members"), rows_text(r, parent, "members"));
 }
 
-static bool is_head(const struct rows *r, int64_t node, int64_t first_head)
-{
-	return node >= first_head;
-}
-
 /* Heads come last: nodes whose layer is called as that of the last row. */
 static int64_t heads_from(const struct rows *r)
 {
@@ -66,7 +61,7 @@ void branches_init(struct branches *b, const struct rows *r)
 		b->macs += rows_real(r, i, "macs", 0);
 		if (parent >= i)
 			continue; /* no tree of ours */
-		if (is_head(r, i, first_head)) {
+		if (i >= first_head) {
 			if (parent >= 0)
 				b->item[of[parent]].outputs += (int)rows_int(r, i, "channels", 0);
 			continue;

@@ -26,21 +26,24 @@ struct sheet {
 	int lane[SUBMODELS], lanes; /* lane[submodel] */
 };
 
-/* Calls the numbers of "0,2". */
-static int least_of(const char *members, int *most)
+/* The first number of "0,2"; and what follows its comma, or null. */
+static int first_of(const char *members)
 {
 	int first = atoi(members);
 
-	*most = 0;
-	for (const char *at = members; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
-		++*most;
 	return first >= 0 && first < SUBMODELS ? first : 0;
+}
+
+static const char *rest_of(const char *members)
+{
+	const char *comma = strchr(members, ',');
+
+	return comma ? comma + 1 : NULL;
 }
 
 static struct sheet sheet_of(const struct branches *b)
 {
 	struct sheet s = {0};
-	int count;
 
 	for (int i = 0; i < b->count; i++) {
 		const struct branch *at = &b->item[i];
@@ -48,9 +51,9 @@ static struct sheet sheet_of(const struct branches *b)
 		s.layers = end > s.layers ? end : s.layers;
 		if (!at->outputs)
 			continue;
-		for (const char *m = at->members; m; m = strchr(m, ',') ? strchr(m, ',') + 1 : NULL)
+		for (const char *m = at->members; m; m = rest_of(m))
 			if (s.lanes < SUBMODELS)
-				s.lane[least_of(m, &count)] = s.lanes++;
+				s.lane[first_of(m)] = s.lanes++;
 	}
 	return s;
 }
@@ -58,10 +61,10 @@ static struct sheet sheet_of(const struct branches *b)
 /* The lanes of a branch lie together: its heads come one after the other. */
 static void span_of(const struct sheet *s, const char *members, double *top, double *bottom)
 {
-	int low = SUBMODELS, high = 0, count;
+	int low = SUBMODELS, high = 0;
 
-	for (const char *m = members; m; m = strchr(m, ',') ? strchr(m, ',') + 1 : NULL) {
-		int lane = s->lane[least_of(m, &count)];
+	for (const char *m = members; m; m = rest_of(m)) {
+		int lane = s->lane[first_of(m)];
 		low = lane < low ? lane : low;
 		high = lane > high ? lane : high;
 	}
