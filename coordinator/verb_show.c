@@ -47,8 +47,11 @@ static const struct part parts[] = {
         {"ood",
          "select ood_set, score, metric, value from ood_metric where trial = ?1"
          " order by ood_set, score, metric",
-         "select distinct ood_set \"set\", score, auroc, aupr_in, aupr_out, fpr_at_95_tpr"
-         " from ood where trial = cast(?1 as integer) order by ood_set, score"},
+         "select ood_set \"set\", score, max(iif(metric = 'auroc', value, null)) auroc,"
+         " max(iif(metric = 'aupr_in', value, null)) aupr_in,"
+         " max(iif(metric = 'aupr_out', value, null)) aupr_out,"
+         " max(iif(metric = 'fpr_at_95_tpr', value, null)) fpr_at_95_tpr from ood_metric"
+         " where trial = ?1 group by ood_set, score order by ood_set, score"},
         {"tree",
          "select node, parent, layer, members, channels, width, macs from split_node"
          " where trial = ?1 order by node",

@@ -137,6 +137,29 @@ draws() { # a line and a plane of made-up values, both kinds of file
 	for name in "$n"*; do head -c 4 "$name" | grep -qa 'PNG\|<svg' || return 1; done
 }
 law a_landscape_is_drawn draws
+branches() { # a made-up tree of two submodels, as lines and as a picture
+	sqlite3 "$TRAWL_DB" "insert into split_node values(1, 0, null, 'conv1', '0,1', 12, 16, 3e6),
+		(1, 1, 0, 'layer1.0.conv1', '0', 16, 16, 2e6), (1, 2, 0, 'layer1.0.conv1', '1', 4, 16, 1e6),
+		(1, 3, 1, 'fc', '0', 3, 3, 48), (1, 4, 2, 'fc', '1', 4, 4, 64)" &&
+		LC_ALL=C "$trawl" show 1 >"$dir/tree" && grep -q '^{0,1} .* 75 ' "$dir/tree" &&
+		grep -q '^|- {0} .* 100 .* 3$' "$dir/tree" && grep -q '^`- {1} .* 25 .* 4$' "$dir/tree" &&
+		"$trawl" plot tree 1 -o "$dir/tree.svg" && grep -q 'submodel 1: 3 classes' "$dir/tree.svg" &&
+		grep -q 'layer1.0.conv1' "$dir/tree.svg" && refuses 1 "1 trial at most" "$trawl" plot tree 1 2
+}
+law a_tree_is_drawn branches
+outside() { # ROC curves of two trials, scores of one
+	local t
+	for t in 1 2; do sqlite3 "$TRAWL_DB" "insert into ood_metric values($t, 'svhn', 'energy', 'auroc', 0.7$t),
+		($t, 'svhn', 'max_softmax', 'auroc', 0.6$t);
+		insert into ood_curve values($t, 'svhn', 'max_softmax', 'roc', 0, 0, 0), ($t, 'svhn', 'max_softmax', 'roc', 1, 1, 1),
+		($t, 'svhn', 'energy', 'density_in', 2, 1, 0.5), ($t, 'svhn', 'energy', 'density_out', 3, 2, 0.5)" || return 1; done
+	"$trawl" plot roc 1 2 -o "$dir/roc.svg" && grep -q 'AUROC 0.610' "$dir/roc.svg" && grep -q 'AUROC 0.620' "$dir/roc.svg" &&
+		"$trawl" plot scores 1 --score energy -o "$dir/scores.png" && head -c 4 "$dir/scores.png" | grep -qa PNG &&
+		says "svhn" "$trawl" show 1 || return 1; refuses 1 "has no score enrgy" "$trawl" plot roc 1 --score enrgy &&
+		refuses 1 "no sets from outside|ood.sets" "$trawl" plot roc 3
+}
+law what_is_outside_is_drawn outside
+law an_unknown_picture_lists_those_there_are refuses 1 "landscape, tree, roc, scores" "$trawl" plot tre 1
 law a_picture_is_svg_or_png refuses 1 "ends in .svg or .png" "$trawl" plot landscape 1 -o "$dir/a.jpg"
 
 port=$((21000 + $$ % 10000))
