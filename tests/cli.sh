@@ -151,9 +151,11 @@ outside() { # ROC curves of two trials, scores of one
 	local t
 	for t in 1 2; do sqlite3 "$TRAWL_DB" "insert into ood_metric values($t, 'svhn', 'energy', 'auroc', 0.7$t),
 		($t, 'svhn', 'max_softmax', 'auroc', 0.6$t);
-		insert into ood_curve values($t, 'svhn', 'max_softmax', 'roc', 0, 0, 0), ($t, 'svhn', 'max_softmax', 'roc', 1, 1, 1),
-		($t, 'svhn', 'energy', 'density_in', 2, 1, 0.5), ($t, 'svhn', 'energy', 'density_out', 3, 2, 0.5)" || return 1; done
-	"$trawl" plot roc 1 2 -o "$dir/roc.svg" && grep -q 'AUROC 0.610' "$dir/roc.svg" && grep -q 'AUROC 0.620' "$dir/roc.svg" &&
+		insert into ood_curve values($t, 'svhn', 'max_softmax', 'roc', 0, 0, 0),
+		($t, 'svhn', 'max_softmax', 'roc', 1, 1, 1), ($t, 'svhn', 'energy', 'density_in', 2, 1, 0.5),
+		($t, 'svhn', 'energy', 'density_out', 3, 2, 0.5)" || return 1; done
+	"$trawl" plot roc 1 2 -o "$dir/roc.svg" && grep -q 'AUROC 0.610' "$dir/roc.svg" &&
+		grep -q 'AUROC 0.620' "$dir/roc.svg" &&
 		"$trawl" plot scores 1 --score energy -o "$dir/scores.png" && head -c 4 "$dir/scores.png" | grep -qa PNG &&
 		says "svhn" "$trawl" show 1 || return 1; refuses 1 "has no score enrgy" "$trawl" plot roc 1 --score enrgy &&
 		refuses 1 "no sets from outside|ood.sets" "$trawl" plot roc 3
