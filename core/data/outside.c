@@ -33,11 +33,6 @@ static const struct noise *noise_find(const char *kind)
 	return NULL;
 }
 
-bool outside_is_noise(const char *kind)
-{
-	return noise_find(kind) != NULL;
-}
-
 /* A data set in memory, of images yet to be written. */
 static struct dataset *new_set(const char *name, int64_t count, int size_px, uint8_t **pixels)
 {

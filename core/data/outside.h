@@ -19,11 +19,8 @@ struct outside_request {
 };
 enum { NOISE_IMAGES = 10000 };
 
-/* Whether it is noise: "uniform" (each byte of 0 … 255 as likely) or "gaussian" (mean 127.5,
- * deviation 63.75, rounded and clamped to a byte).  Byte k of image i is a function of (seed, kind,
- * i, k) alone. */
-bool outside_is_noise(const char *kind);
-
-/* A data set of these images; labels are 0.  The caller frees *out with dataset_free. */
+/* A data set of these images; labels are 0.  Noise is "uniform" (each byte of 0 … 255 as likely) or
+ * "gaussian" (mean 127.5, deviation 63.75, rounded and clamped to a byte); byte k of image i is a
+ * function of (seed, kind, i, k) alone.  The caller frees *out with dataset_free. */
 int outside_open(const struct outside_request *r, struct dataset **out, struct error *e);
 #endif

@@ -109,9 +109,9 @@ int model_config_images(struct model_config *c, int image_px, const char *stem, 
 	return found ? 0 : unknown_stem(stem, e);
 }
 
-int model_submodels(const struct model *m)
+static int submodels_of(const struct model_config *c)
 {
-	return m->config.subtasks ? m->config.subtasks->count : 1;
+	return c->subtasks ? c->subtasks->count : 1;
 }
 
 void model_outputs(const struct model_config *c, int outputs[])
@@ -133,7 +133,7 @@ struct model *model_new(const struct model_config *c, enum dtype type)
 
 	m->config = *c;
 	backbone_init(&backbone, c);
-	m->tree = c->tree ? tree_copy(c->tree) : tree_trunk(&backbone, model_submodels(m));
+	m->tree = c->tree ? tree_copy(c->tree) : tree_trunk(&backbone, submodels_of(c));
 	m->config.tree = c->tree ? m->tree : NULL;
 	backbone_release(&backbone);
 	model_outputs(c, outputs);

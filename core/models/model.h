@@ -106,7 +106,6 @@ struct tensor **model_pool(const struct model *m, struct forward *f, struct tens
 void model_heads_again(const struct model *m, struct forward *f, struct tensor *const pooled[],
                        uint32_t wanted, struct tensor *heads[]);
 
-int model_submodels(const struct model *m);                      /* 1: one network */
 void model_outputs(const struct model_config *c, int outputs[]); /* K_s + 1 of each submodel */
 
 /* buffer[i] = (1 - momentum) buffer[i] + momentum statistics[i], once per step; statistics as in

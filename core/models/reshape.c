@@ -84,6 +84,18 @@ struct tensor *reshape_tensor(const struct reshape *r, int item, struct tensor *
 	return t;
 }
 
+struct tensor **reshape_list(const struct reshape *r, int count, struct tensor **old, int old_count)
+{
+	struct tensor **list = xcalloc((size_t)count, sizeof *list);
+
+	for (int i = 0; i < count; i++)
+		list[i] = reshape_tensor(r, i, old[r->item[i].source]);
+	for (int i = 0; i < old_count; i++)
+		tensor_free(old[i]);
+	free(old);
+	return list;
+}
+
 struct model *model_reshape(const struct model *m, const struct tree *tree, struct reshape *r)
 {
 	struct model_config c = m->config;

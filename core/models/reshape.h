@@ -23,4 +23,9 @@ void reshape_release(struct reshape *r);
 
 /* A tensor shaped as the source of `item`, in the item's own shape; the caller's to free. */
 struct tensor *reshape_tensor(const struct reshape *r, int item, struct tensor *old);
+
+/* The same of the first `count` items, for a list with a tensor for each item of the old model,
+ * which had old_count and is freed. */
+struct tensor **reshape_list(const struct reshape *r, int count, struct tensor **old,
+                             int old_count);
 #endif

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint32_t all_of(int submodels)
+uint32_t tree_all(int submodels)
 {
 	assert(submodels >= 1 && submodels <= SUBTASKS_MAX);
 	return submodels == 32 ? UINT32_MAX : (1u << submodels) - 1;
@@ -17,7 +17,7 @@ struct tree *tree_trunk(const struct backbone *b, int submodels)
 	*t = (struct tree){submodels, b->layers, xcalloc((size_t)b->layers, sizeof *t->node)};
 	for (int i = 0; i < b->layers; i++)
 		t->node[i] = (struct tree_node){.layer = i,
-		                                .members = all_of(submodels),
+		                                .members = tree_all(submodels),
 		                                .parent = i - 1,
 		                                .channels = b->layer[i].out};
 	return t;
@@ -124,7 +124,7 @@ static void sort(struct tree *t)
 {
 	struct tree sorted = {t->submodels, 0, xcalloc((size_t)t->nodes, sizeof *t->node)};
 
-	place(t, &sorted, 0, all_of(t->submodels), -1);
+	place(t, &sorted, 0, tree_all(t->submodels), -1);
 	assert(sorted.nodes == t->nodes);
 	free(t->node);
 	*t = sorted;

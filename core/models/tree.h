@@ -28,6 +28,7 @@ struct tree *tree_trunk(const struct backbone *b, int submodels); /* nothing spl
 struct tree *tree_copy(const struct tree *t);
 void tree_free(struct tree *t);
 
+uint32_t tree_all(int submodels); /* the set of all of them */
 int tree_least(uint32_t members); /* the least submodel of a set that is not empty */
 int tree_at(const struct tree *t, int layer, int submodel); /* the node of a submodel at a layer */
 int tree_block_input(const struct tree *t, const struct backbone *b,
@@ -39,7 +40,7 @@ int tree_position(const struct tree_node *n, int channel); /* the other way; -1:
  * two copies. */
 void tree_split(struct tree *t, int layer, uint32_t side);
 
-/* Takes channels (of the layer's, rising) out of a node; those that it lacks are passed over.  What
+/* Takes channels (of the layer's) out of a node; those that it lacks are passed over.  What
  * reads the node has as many fewer inputs. */
 void tree_remove(struct tree *t, int node, int layer_channels, const int *channel, int count);
 

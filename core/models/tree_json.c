@@ -74,7 +74,6 @@ static int read_node(const cJSON *item, const struct backbone *b, int submodels,
  * nodes along a residual stream have the same channels. */
 static int check(const struct tree *t, const struct backbone *b, struct error *e)
 {
-	uint32_t all = t->submodels == 32 ? UINT32_MAX : (1u << t->submodels) - 1;
 	uint32_t *seen = xcalloc((size_t)b->layers, sizeof *seen);
 	int status = 0, last = -1;
 
@@ -90,7 +89,7 @@ static int check(const struct tree *t, const struct backbone *b, struct error *e
 		last = n->layer;
 	}
 	for (int i = 0; i < b->layers && !status; i++)
-		if (seen[i] != all)
+		if (seen[i] != tree_all(t->submodels))
 			status = error_set(e, "%s: a submodel has no node", b->layer[i].name);
 	free(seen);
 	return status;

@@ -52,15 +52,24 @@ void partition_divide(struct partition *p, uint32_t apart)
 	}
 }
 
+void members_print(struct text *to, uint32_t members)
+{
+	const char *comma = "";
+
+	for (int i = 0; i < SUBTASKS_MAX; i++)
+		if (members >> i & 1) {
+			text_add(to, "%s%d", comma, i);
+			comma = ",";
+		}
+}
+
 void partition_print(struct text *to, const struct partition *p)
 {
 	for (int i = 0; i < p->submodels; i++) {
 		if (p->part[i] != i)
 			continue;
-		text_add(to, "%s{%d", i ? "," : "", i);
-		for (int j = i + 1; j < p->submodels; j++)
-			if (p->part[j] == i)
-				text_add(to, ",%d", j);
+		text_add(to, "%s{", i ? "," : "");
+		members_print(to, partition_members(p, i));
 		text_add(to, "}");
 	}
 }

@@ -23,6 +23,7 @@ bool partition_equal(const struct partition *a, const struct partition *b);
 bool partition_refines(const struct partition *fine, const struct partition *coarse);
 void partition_divide(struct partition *p, uint32_t apart);       /* each part: in apart, or not */
 void partition_print(struct text *to, const struct partition *p); /* "{0,1,2,4},{3}" */
+void members_print(struct text *to, uint32_t members);            /* "0,1,2,4" */
 
 /* The layers where something parts: "layer3.0.conv2 -> {0,1,2,4},{3}; layer3.1.conv1 -> …". */
 void partition_log(struct text *to, const struct partition *layer, const char *const *name,

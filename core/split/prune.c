@@ -16,7 +16,6 @@ struct pruning {
 	int groups;
 	int *group;        /* (nodes) */
 	struct unit *unit; /* (groups) */
-	int removed;
 };
 
 static int first_node(const struct pruning *p, int group)
@@ -57,9 +56,9 @@ static int lowest_first(const void *a, const void *b)
 	return x->channel - y->channel;
 }
 
-static int rising(const void *a, const void *b)
+static double score_of(const struct pruning *p, int group, int channel)
 {
-	return *(const int *)a - *(const int *)b;
+	return p->request->score ? p->request->score[group][channel] : 0;
 }
 
 /* Whether a shortcut that pads with zeros brings something to the channel: then it must stay. */
@@ -84,8 +83,7 @@ static void look(struct pruning *p, int group)
 	for (int i = 0; i < n->channels; i++) {
 		int channel = tree_channel(n, i);
 		if (!is_fed(p, node, channel))
-			all[count++] =
-			        (struct candidate){channel, p->request->score[group][channel]};
+			all[count++] = (struct candidate){channel, score_of(p, group, channel)};
 	}
 	qsort(all, (size_t)count, sizeof *all, lowest_first);
 	u->count = step_of(n->channels, p->request->multiple);
@@ -95,7 +93,6 @@ static void look(struct pruning *p, int group)
 		u->channel[i] = all[i].channel;
 		u->score = all[i].score;
 	}
-	qsort(u->channel, (size_t)u->count, sizeof *u->channel, rising);
 	free(all);
 }
 
@@ -154,7 +151,7 @@ static int last_step(const struct pruning *p)
 int prune_tree(struct tree *t, const struct prune *request)
 {
 	struct pruning p = {.request = request, .tree = t};
-	int next;
+	int next, removed = 0;
 
 	assert(request->multiple >= 1);
 	p.group = xcalloc((size_t)t->nodes, sizeof *p.group);
@@ -168,35 +165,24 @@ int prune_tree(struct tree *t, const struct prune *request)
 		if (cost_without(&p, next) <= request->budget)
 			next = last_step(&p);
 		take(&p, t, next);
-		p.removed += p.unit[next].count;
+		removed += p.unit[next].count;
 	}
 	for (int g = 0; g < p.groups; g++)
 		free(p.unit[g].channel);
 	free(p.unit);
 	free(p.group);
-	return p.removed;
+	return removed;
 }
 
 int64_t prune_least(const struct tree *t, const struct prune *request)
 {
 	struct tree *least = tree_copy(t);
 	struct prune p = *request;
-	int *group = xcalloc((size_t)t->nodes, sizeof *group);
-	int groups = tree_groups(t, p.backbone, group, NULL), most = 0;
 
-	for (int i = 0; i < p.backbone->layers; i++)
-		most = p.backbone->layer[i].out > most ? p.backbone->layer[i].out : most;
-	double *zeros = xcalloc((size_t)most, sizeof *zeros);
-	double **score = xcalloc((size_t)groups, sizeof *score);
-	for (int g = 0; g < groups; g++)
-		score[g] = zeros;
 	p.budget = 0;
-	p.score = score;
+	p.score = NULL;
 	prune_tree(least, &p);
 	int64_t macs = tree_macs(least, p.backbone, p.outputs);
-	free(score);
-	free(zeros);
-	free(group);
 	tree_free(least);
 	return macs;
 }

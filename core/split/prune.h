@@ -9,7 +9,7 @@ struct prune {
 	int64_t budget;     /* multiply-accumulates for one image */
 	int multiple; /* channels go by so many; widths stay multiples of it, and above zero */
 	/* score[group][channel of the layer]: whose is lowest goes first (groups as tree_groups
-	 * numbers them); not read where the channel is gone. */
+	 * numbers them); not read where the channel is gone.  Null: all alike. */
 	double *const *score;
 };
 

@@ -67,16 +67,9 @@ void average_settle(struct average *a, struct model *m)
 
 void average_reshape(struct average *a, const struct reshape *r)
 {
-	struct tensor **old = a->value;
-
 	if (!a->count)
 		return;
-	a->value = xcalloc((size_t)r->items, sizeof(*a->value));
-	for (int i = 0; i < r->items; i++)
-		a->value[i] = reshape_tensor(r, i, old[r->item[i].source]);
-	for (int i = 0; i < a->count; i++)
-		tensor_free(old[i]);
-	free(old);
+	a->value = reshape_list(r, r->items, a->value, a->count);
 	a->count = r->items;
 }
 

@@ -5,16 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+void trainer_read_samples(const struct trainer *t, const struct dataset *d, const int64_t *index,
+                          int64_t n, struct tensor **images, struct tensor **labels)
+{
+	*images = tensor_new(F32, SHAPE(n, d->channels, d->height, d->width));
+	*labels = tensor_new(I32, SHAPE(n));
+	batch_fill(d, index, n, &t->plain, 0, tensor_write(*images), tensor_write(*labels));
+}
+
 void trainer_read(const struct trainer *t, const struct dataset *d, int64_t first, int64_t n,
                   struct tensor **images, struct tensor **labels)
 {
 	int64_t *index = xmalloc((size_t)n * sizeof *index);
 
-	*images = tensor_new(F32, SHAPE(n, d->channels, d->height, d->width));
-	*labels = tensor_new(I32, SHAPE(n));
 	for (int64_t i = 0; i < n; i++)
 		index[i] = first + i;
-	batch_fill(d, index, n, &t->plain, 0, tensor_write(*images), tensor_write(*labels));
+	trainer_read_samples(t, d, index, n, images, labels);
 	free(index);
 }
 

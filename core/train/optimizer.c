@@ -213,16 +213,8 @@ double optimizer_step(struct optimizer *o, struct tensor *const gradient[], doub
 void optimizer_reshape(struct optimizer *o, struct parameter_set *parameters,
                        const struct reshape *r)
 {
-	for (int k = 0; k < OPTIMIZER_SLOTS && o->state[k]; k++) {
-		struct tensor **old = o->state[k];
-
-		o->state[k] = xcalloc((size_t)parameters->count, sizeof(*old));
-		for (int i = 0; i < parameters->count; i++)
-			o->state[k][i] = reshape_tensor(r, i, old[r->item[i].source]);
-		for (int i = 0; i < o->parameters->count; i++)
-			tensor_free(old[i]);
-		free(old);
-	}
+	for (int k = 0; k < OPTIMIZER_SLOTS && o->state[k]; k++)
+		o->state[k] = reshape_list(r, parameters->count, o->state[k], o->parameters->count);
 	o->parameters = parameters;
 }
 

@@ -172,10 +172,7 @@ static struct batch read_batch(const struct trainer *t, int64_t index)
 
 	if (index >= t->spec->split_batches || n <= 0)
 		return b;
-	b.images = tensor_new(F32, SHAPE(n, d->channels, d->height, d->width));
-	b.labels = tensor_new(I32, SHAPE(n));
-	batch_fill(d, t->sample + index * size, n, &t->plain, 0, tensor_write(b.images),
-	           tensor_write(b.labels));
+	trainer_read_samples(t, d, t->sample + index * size, n, &b.images, &b.labels);
 	return b;
 }
 

@@ -82,26 +82,15 @@ static void note_least(const struct look *l, const struct partition *p, int laye
 	}
 }
 
-static void print_set(struct text *to, uint32_t members)
-{
-	const char *comma = "";
-
-	text_add(to, "{");
-	for (int i = 0; i < SUBTASKS_MAX; i++)
-		if (members >> i & 1) {
-			text_add(to, "%s%d", comma, i);
-			comma = ",";
-		}
-	text_add(to, "}");
-}
-
 static void say_split(const struct look *l, const struct branch_split *s)
 {
 	struct text line = {0};
 
-	print_set(&line, s->branch & ~s->apart);
-	text_add(&line, " and ");
-	print_set(&line, s->apart);
+	text_add(&line, "{");
+	members_print(&line, s->branch & ~s->apart);
+	text_add(&line, "} and {");
+	members_print(&line, s->apart);
+	text_add(&line, "}");
 	if (l->t->parallel.rank == 0)
 		log_info("epoch %lld: %s splits into %s (overlap %.3f)",
 		         (long long)l->t->growth.looked, l->b.layer[s->layer].name, line.data,

@@ -169,6 +169,10 @@ enum order trainer_evaluate(struct trainer *t);
 /* The same on eval.train_images training images into t->seen_again; none: nothing to do. */
 enum order trainer_evaluate_seen(struct trainer *t);
 
+/* Samples index[0 … n - 1] of d, not augmented, as the next. */
+void trainer_read_samples(const struct trainer *t, const struct dataset *d, const int64_t *index,
+                          int64_t n, struct tensor **images, struct tensor **labels);
+
 /* Samples first … first + n - 1 of d, not augmented: images (n, C, H, W) F32, labels I32 (n); the
  * caller's to free. */
 void trainer_read(const struct trainer *t, const struct dataset *d, int64_t first, int64_t n,

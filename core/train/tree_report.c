@@ -4,7 +4,7 @@
 #include "core/base/text.h"
 #include "core/models/cost.h"
 #include "core/models/tree.h"
-#include <stdlib.h>
+#include "core/split/partition.h"
 
 int64_t one_network_macs(const struct trainer *t)
 {
@@ -24,37 +24,28 @@ double tree_relative_flops(const struct trainer *t)
 	return (double)model_macs(t->model) / (double)one_network_macs(t);
 }
 
-/* "0,2" */
-static char *members_text(uint32_t members)
-{
-	struct text list = {0};
-
-	for (int i = 0; i < SUBTASKS_MAX; i++)
-		if (members >> i & 1)
-			text_add(&list, "%s%d", list.length ? "," : "", i);
-	return text_take(&list);
-}
-
 static void add_node(struct trainer *t, const struct backbone *b, int node)
 {
 	const struct tree_node *n = &t->model->tree->node[node];
 	const struct backbone_layer *l = &b->layer[n->layer];
-	char *members = members_text(n->members);
+	struct text members = {0};
 
-	result_node(&t->result, node, n->parent, l->name, members, n->channels, l->out,
+	members_print(&members, n->members);
+	result_node(&t->result, node, n->parent, l->name, members.data, n->channels, l->out,
 	            (double)tree_node_macs(t->model->tree, b, node));
-	free(members);
+	text_release(&members);
 }
 
 static void add_head(struct trainer *t, const struct backbone *b, int submodel, int outputs)
 {
 	const struct tree *tree = t->model->tree;
 	int leaf = tree_at(tree, b->layers - 1, submodel);
-	char *members = members_text(1u << submodel);
+	struct text members = {0};
 
-	result_node(&t->result, tree->nodes + submodel, leaf, t->model->config.linear_name, members,
-	            outputs, outputs, (double)tree->node[leaf].channels * outputs);
-	free(members);
+	members_print(&members, 1u << submodel);
+	result_node(&t->result, tree->nodes + submodel, leaf, t->model->config.linear_name,
+	            members.data, outputs, outputs, (double)tree->node[leaf].channels * outputs);
+	text_release(&members);
 }
 
 /* A tree that never split is worth a line. */
