@@ -41,7 +41,8 @@ static bool is_of_evaluation(const char *path)
 }
 
 /* At full precision it does not matter how a model would be quantized, nor of one network how it
- * would be split, nor how long one would be trained that is not. */
+ * would be split, nor how long one would be trained, and how often
+ * evaluated, that is not. */
 static bool matters(const struct field *field, const cJSON *filled)
 {
 	if (is_text(filled, "action", "ensemble") && !is_of_evaluation(field->path))
@@ -51,7 +52,8 @@ static bool matters(const struct field *field, const cJSON *filled)
 	if ((strncmp(field->path, "split.", 6) == 0 || strncmp(field->path, "prune.", 6) == 0) &&
 	    json_at(filled, "split.submodels")->valuedouble == 0)
 		return false;
-	if (strcmp(field->path, "train.epochs") == 0 && !trial_trains(filled))
+	if ((strcmp(field->path, "train.epochs") == 0 || strcmp(field->path, "eval.every") == 0) &&
+	    !trial_trains(filled))
 		return false;
 	return field->flags & IDENTITY;
 }

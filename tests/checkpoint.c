@@ -66,6 +66,30 @@ static void assert_like_reference(const char *folder)
 	cJSON_Delete(b);
 }
 
+/* Evaluating after the last epoch alone: the same figures, and fewer points. */
+static void rarer_evaluations_change_no_result(void **state)
+{
+	struct trial_run r = {.trial = "rare.json", .folder = "rare"};
+	cJSON *trial = cJSON_Parse(TRIAL), *reference = outcome_read("reference"), *rare;
+	const cJSON *row;
+	char *text;
+
+	json_put(trial, "eval.every", cJSON_CreateNumber(3));
+	trial_write("rare.json", text = json_canonical(trial));
+	assert_runs(&r);
+	rare = outcome_read("rare");
+	assert_same_result(json_at(reference, "body.result"), json_at(rare, "body.result"));
+	assert_int_equal(cJSON_GetArraySize(json_at(rare, "body.rows")),
+	                 cJSON_GetArraySize(json_at(reference, "body.rows")) - 2);
+	cJSON_ArrayForEach (row, json_at(rare, "body.rows"))
+		if (!strcmp(json_text(row, "name", "?"), "accuracy"))
+			assert_int_equal(json_int(row, "epoch", 0), 2);
+	free(text);
+	cJSON_Delete(trial);
+	cJSON_Delete(reference);
+	cJSON_Delete(rare);
+}
+
 static char *checkpoint_of(const char *folder, int step)
 {
 	char *name = xformat("checkpoint-%08d.safetensors", step);
@@ -294,6 +318,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(stopping_anywhere_changes_no_bit),
+	        cmocka_unit_test(rarer_evaluations_change_no_result),
 	        cmocka_unit_test(resuming_at_the_end_repeats_the_result),
 	        cmocka_unit_test(being_killed_at_any_time_changes_no_bit),
 	        cmocka_unit_test(a_signal_makes_a_checkpoint_and_yields),

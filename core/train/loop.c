@@ -79,6 +79,14 @@ static int evaluate_seen(struct trainer *t, struct error *e)
 	return order == ORDER_GO ? LOOP_GOES_ON : loop_obey(t, order, e);
 }
 
+static void report_tested(struct trainer *t, int64_t epoch)
+{
+	const struct accuracy *a = &t->tested.calibration.accuracy;
+
+	result_row(&t->result, "accuracy", t->position.step, epoch, accuracy_top1(a));
+	result_row(&t->result, "test_loss", t->position.step, epoch, accuracy_loss(a));
+}
+
 /* The epoch's metrics, and the position after it. */
 static void close_epoch(struct trainer *t)
 {
@@ -94,8 +102,8 @@ static void close_epoch(struct trainer *t)
 		result_row(r, "fisher_trace", at->step, epoch, at->trace_sum / at->samples);
 	if (t->subtasks.count)
 		result_row(r, "relative_flops", at->step, epoch, tree_relative_flops(t));
-	result_row(r, "accuracy", at->step, epoch, accuracy_top1(&t->tested.calibration.accuracy));
-	result_row(r, "test_loss", at->step, epoch, accuracy_loss(&t->tested.calibration.accuracy));
+	if (t->evaluated_step == at->step)
+		report_tested(t, epoch);
 	result_row(r, "learning_rate", at->step, epoch,
 	           schedule_rate(&t->schedule, last, trainer_updates_per_epoch(t),
 	                         (double)t->spec->train_epochs));
@@ -108,13 +116,20 @@ static void close_epoch(struct trainer *t)
 		t->observer.metrics(t->observer.self, r, first);
 }
 
+static bool evaluation_due(const struct trainer *t)
+{
+	int64_t epoch = t->position.epoch + 1;
+
+	return epoch % t->spec->eval_every == 0 || epoch == t->spec->train_epochs;
+}
+
 static int train(struct trainer *t, struct error *e)
 {
 	while (t->position.epoch < t->spec->train_epochs) {
 		int ended = train_epoch(t, e);
 		if (ended == LOOP_GOES_ON)
 			ended = splitting_look(t, e);
-		if (ended == LOOP_GOES_ON)
+		if (ended == LOOP_GOES_ON && evaluation_due(t))
 			ended = evaluate(t, e);
 		if (ended != LOOP_GOES_ON)
 			return ended;
@@ -131,8 +146,7 @@ static void report_evaluation(struct trainer *t)
 {
 	struct result *r = &t->result;
 
-	result_row(r, "accuracy", 0, 0, accuracy_top1(&t->tested.calibration.accuracy));
-	result_row(r, "test_loss", 0, 0, accuracy_loss(&t->tested.calibration.accuracy));
+	report_tested(t, 0);
 	if (t->parallel.rank == 0 && t->observer.metrics)
 		t->observer.metrics(t->observer.self, r, 0);
 }
