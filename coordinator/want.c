@@ -118,7 +118,7 @@ static int resolve_patch(cJSON *patch, cJSON *input, struct study_digests *diges
 		json_put(patch, "data.digest",
 		         cJSON_Duplicate(json_at(input, "data.digest"), true));
 	for (size_t i = 0; i < sizeof noted / sizeof *noted; i++)
-		if (json_at(patch, noted[i]) || (i == 1 && json_at(input, noted[i])))
+		if (json_at(patch, noted[i]) && json_at(input, noted[i]))
 			json_put(patch, noted[i], cJSON_Duplicate(json_at(input, noted[i]), true));
 	return 0;
 }

@@ -2,16 +2,6 @@
 #include "schemas/split_groups.h"
 #include <stdio.h>
 
-static bool are(const cJSON *json, cJSON_bool (*kind)(const cJSON *item))
-{
-	const cJSON *item;
-
-	cJSON_ArrayForEach (item, json)
-		if (!kind(item))
-			return false;
-	return json->child != NULL;
-}
-
 /* {"cat": "pets", …} -> {"pets": ["cat", …], …} */
 static cJSON *by_group(const cJSON *group_of)
 {
@@ -44,9 +34,9 @@ cJSON *split_groups_read(const char *path, struct error *e)
 
 	if (!json)
 		return NULL;
-	if (cJSON_IsObject(json) && are(json, cJSON_IsString))
+	if (json->child && cJSON_IsObject(json) && json_all(json, cJSON_IsString))
 		groups = by_group(json);
-	else if (are(json, cJSON_IsArray))
+	else if (json->child && json_all(json, cJSON_IsArray))
 		groups = cJSON_Duplicate(json, true);
 	if (groups)
 		lists = values_of(groups);

@@ -54,36 +54,9 @@ static bool has_budget(const struct trial_spec *s)
 	       s->allocate_bit_operations > 0;
 }
 
-static bool are_lists(const cJSON *list)
-{
-	const cJSON *item;
-
-	cJSON_ArrayForEach (item, list)
-		if (!cJSON_IsArray(item))
-			return false;
-	return true;
-}
-
 static bool ensembles(const struct trial_spec *s)
 {
 	return strcmp(s->action, "ensemble") == 0;
-}
-
-static int members_of(const struct trial_spec *s)
-{
-	int listed = cJSON_GetArraySize(s->ensemble_members);
-
-	return listed ? listed : (int)s->ensemble_size;
-}
-
-static bool are_objects(const cJSON *list)
-{
-	const cJSON *item;
-
-	cJSON_ArrayForEach (item, list)
-		if (!cJSON_IsObject(item))
-			return false;
-	return true;
 }
 
 static bool quantizes(const struct trial_spec *s)
@@ -129,10 +102,12 @@ static int say_broken(const struct rule *rule, size_t count, const cJSON *filled
 static int check_split(const struct trial_spec *s, const cJSON *filled, const char *where,
                        struct error *e)
 {
+	int members = trial_members(filled);
 	const struct rule rules[] = {
-	        {!ensembles(s) || (members_of(s) >= 2 && members_of(s) <= MEMBERS_MAX), "ensemble",
+	        {!ensembles(s) || (members >= 2 && members <= MEMBERS_MAX), "ensemble",
 	         "2 to 64 members, by ensemble.members or ensemble.size"},
-	        {are_objects(s->ensemble_members), "ensemble.members", "objects: merge patches"},
+	        {json_all(s->ensemble_members, cJSON_IsObject), "ensemble.members",
+	         "objects: merge patches"},
 	        {!ensembles(s) || !start_count(s), "start_from",
 	         "nothing with action ensemble: its members may have one"},
 	        {!s->eval_dropout_samples || s->model_dropout > 0, "eval.dropout_samples",
@@ -144,7 +119,7 @@ static int check_split(const struct trial_spec *s, const cJSON *filled, const ch
 	        {!s->split_submodels || strcmp(s->split_grouping, "explicit") || s->split_groups ||
 	                 s->split_file,
 	         "split.groups", "lists of classes, which grouping explicit needs"},
-	        {are_lists(s->split_groups), "split.groups", "lists of classes"},
+	        {json_all(s->split_groups, cJSON_IsArray), "split.groups", "lists of classes"},
 	        {!s->split_submodels || s->distill_weight == 0, "distill.weight",
 	         "0 with split.submodels"},
 	        {!s->split_submodels || s->train_label_smoothing == 0, "train.label_smoothing",
@@ -333,6 +308,16 @@ static bool changes_data(const cJSON *patch)
 	       cJSON_IsNull(json_at(patch, "data"));
 }
 
+/* The trial, which is taken, so patched; filled. */
+static cJSON *patched(cJSON *trial, const cJSON *patch)
+{
+	if (changes_data(patch))
+		json_put(trial, "data.digest", NULL);
+	trial = json_merge_patch(trial, patch);
+	trial_fill(trial);
+	return trial;
+}
+
 cJSON *trial_parent(const cJSON *trial)
 {
 	const cJSON *change = json_at(trial, "start_from.change");
@@ -341,11 +326,7 @@ cJSON *trial_parent(const cJSON *trial)
 		return NULL;
 	cJSON *parent = cJSON_Duplicate(trial, true);
 	json_put(parent, "start_from", NULL);
-	if (changes_data(change))
-		json_put(parent, "data.digest", NULL);
-	parent = json_merge_patch(parent, change);
-	trial_fill(parent);
-	return parent;
+	return patched(parent, change);
 }
 
 int trial_members(const cJSON *trial)
@@ -384,10 +365,7 @@ cJSON *trial_member(const cJSON *trial, int member)
 	json_put(copy, "start_from", NULL);
 	json_put(copy, "ensemble", NULL);
 	json_put(copy, "action", cJSON_CreateString("train"));
-	if (changes_data(patch))
-		json_put(copy, "data.digest", NULL);
-	copy = json_merge_patch(copy, patch);
-	trial_fill(copy);
+	copy = patched(copy, patch);
 	cJSON_Delete(patch);
 	return copy;
 }

@@ -232,3 +232,13 @@ bool json_bool(const cJSON *object, const char *key, bool otherwise)
 
 	return cJSON_IsBool(value) ? cJSON_IsTrue(value) : otherwise;
 }
+
+bool json_all(const cJSON *list, cJSON_bool (*kind)(const cJSON *item))
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach (item, list)
+		if (!kind(item))
+			return false;
+	return true;
+}

@@ -37,6 +37,10 @@ int64_t json_int(const cJSON *object, const char *key, int64_t otherwise); /* ex
 double json_real(const cJSON *object, const char *key, double otherwise);
 bool json_bool(const cJSON *object, const char *key, bool otherwise);
 
+/* Whether all items of a list, or members of an object, are of a kind (cJSON_IsString …); none are
+ * too. */
+bool json_all(const cJSON *list, cJSON_bool (*kind)(const cJSON *item));
+
 /* The known name nearest to `name` by edit distance, or null when none is near. */
 const char *nearest_name(const char *name, const char *const *known, size_t count);
 #endif
