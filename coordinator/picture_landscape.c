@@ -12,14 +12,12 @@ enum { METRICS_MOST = 4 };
 static int find_slices(struct picture *p, struct rows *slices, struct error *e)
 {
 	const char *wanted = option_text(p->o, "--slice", "");
-	char count[24];
-	snprintf(count, sizeof count, "%d", p->trials);
 	if (verb_query(p->d, slices, e,
 	               "select slice, max(y) > min(y) plane from landscape where trial in"
 	               " (select value from json_each(?1)) and ?2 in ('', slice) group by slice"
-	               " having count(distinct trial) = cast(?3 as integer)"
+	               " having count(distinct trial) = json_array_length(?1)"
 	               " order by plane desc, slice = 'hessian', slice",
-	               3, (const char *[]){p->ids, wanted, count}))
+	               2, (const char *[]){p->ids, wanted}))
 		return -1;
 	if (slices->count)
 		return 0;

@@ -11,13 +11,11 @@
 /* The sets that the trials have in common, in order of name; the caller's to release. */
 static int find_sets(struct picture *p, struct rows *sets, struct error *e)
 {
-	char count[24];
-	snprintf(count, sizeof count, "%d", p->trials);
 	if (verb_query(p->d, sets, e,
 	               "select ood_set from ood_metric where trial in"
 	               " (select value from json_each(?1)) group by ood_set"
-	               " having count(distinct trial) = cast(?2 as integer) order by ood_set",
-	               2, (const char *[]){p->ids, count}))
+	               " having count(distinct trial) = json_array_length(?1) order by ood_set",
+	               1, (const char *[]){p->ids}))
 		return -1;
 	if (sets->count)
 		return 0;

@@ -15,7 +15,31 @@ enum { FOLLOW_US = 500000 };
 
 struct part {
 	const char *key, *sql, *shown; /* shown: what people see instead, or null */
+	void (*print)(const struct options *o, struct rows *r); /* null: as a table */
 };
+
+static void print_layers(const struct options *o, struct rows *r)
+{
+	struct text out = {0};
+	struct layers_look look = {.all = option_given(o, "--layers"),
+	                           .unicode = layers_unicode(),
+	                           .bold = isatty(STDOUT_FILENO)};
+	layers_draw(r, look, &out);
+	fwrite(out.data, 1, out.length, stdout);
+	text_release(&out);
+}
+
+static void print_tree(const struct options *o, struct rows *r)
+{
+	struct text out = {0};
+	struct branches b;
+
+	branches_init(&b, r);
+	branches_draw(&b, layers_unicode(), isatty(STDOUT_FILENO), &out);
+	fwrite(out.data, 1, out.length, stdout);
+	branches_release(&b);
+	text_release(&out);
+}
 
 /* Categories with what the trial lost against its full-precision ancestor. */
 static const char categories_sql[] =
@@ -31,49 +55,45 @@ static const char categories_sql[] =
 
 /* What `show` says about a trial, in order; ?1 is its id. */
 static const struct part parts[] = {
-        {"studies",
-         "select s.name study, st.number, st.role, st.assignment swept from study_trial st"
-         " join study s on s.id = st.study where st.trial = ?1 order by s.id, st.number",
-         NULL},
-        {"inputs",
-         "select i.role, i.input trial, t.state from trial_input i join trial t on"
-         " t.id = i.input where i.trial = ?1",
-         NULL},
-        {"result", "select metric, value from result where trial = ?1 order by metric", NULL},
-        {"categories",
-         "select category, name, metric, value from category_metric where trial = ?1"
-         " order by metric, category",
-         categories_sql},
-        {"ood",
-         "select ood_set, score, metric, value from ood_metric where trial = ?1"
-         " order by ood_set, score, metric",
-         "select ood_set \"set\", score, max(iif(metric = 'auroc', value, null)) auroc,"
-         " max(iif(metric = 'aupr_in', value, null)) aupr_in,"
-         " max(iif(metric = 'aupr_out', value, null)) aupr_out,"
-         " max(iif(metric = 'fpr_at_95_tpr', value, null)) fpr_at_95_tpr from ood_metric"
-         " where trial = ?1 group by ood_set, score order by ood_set, score"},
-        {"tree",
-         "select node, parent, layer, members, channels, width, macs from split_node"
-         " where trial = ?1 order by node",
-         NULL},
-        {"layers",
-         "select layer, metric, value from layer_metric where trial = ?1"
-         " order by layer, metric",
-         NULL},
-        {"attempts",
-         "select a.attempt, w.name worker, a.outcome, a.text, a.from_step, a.step, a.steps,"
-         " a.numerics, round((coalesce(a.ended_ms, ?2) - a.started_ms) / 1000.0, 1) seconds"
-         " from attempt a left join worker w on w.id = a.worker where a.trial = ?1"
-         " order by a.attempt",
-         NULL},
-        {"artifacts",
-         "select name, step, bytes, state, sha256 from artifact where trial = ?1"
-         " and state <> 'collected' order by name, step",
-         NULL},
-        {"events",
-         "select datetime(at_ms / 1000, 'unixepoch') utc, kind, text from event"
-         " where trial = ?1 order by seq",
-         NULL},
+        {.key = "studies",
+         .sql = "select s.name study, st.number, st.role, st.assignment swept from study_trial st"
+                " join study s on s.id = st.study where st.trial = ?1 order by s.id, st.number"},
+        {.key = "inputs",
+         .sql = "select i.role, i.input trial, t.state from trial_input i join trial t on"
+                " t.id = i.input where i.trial = ?1"},
+        {.key = "result",
+         .sql = "select metric, value from result where trial = ?1 order by metric"},
+        {.key = "categories",
+         .sql = "select category, name, metric, value from category_metric where trial = ?1"
+                " order by metric, category",
+         .shown = categories_sql},
+        {.key = "ood",
+         .sql = "select ood_set, score, metric, value from ood_metric where trial = ?1"
+                " order by ood_set, score, metric",
+         .shown = "select ood_set \"set\", score, max(iif(metric = 'auroc', value, null)) auroc,"
+                  " max(iif(metric = 'aupr_in', value, null)) aupr_in,"
+                  " max(iif(metric = 'aupr_out', value, null)) aupr_out,"
+                  " max(iif(metric = 'fpr_at_95_tpr', value, null)) fpr_at_95_tpr from ood_metric"
+                  " where trial = ?1 group by ood_set, score order by ood_set, score"},
+        {.key = "tree",
+         .sql = "select node, parent, layer, members, channels, width, macs from split_node"
+                " where trial = ?1 order by node",
+         .print = print_tree},
+        {.key = "layers",
+         .sql = "select layer, metric, value from layer_metric where trial = ?1"
+                " order by layer, metric",
+         .print = print_layers},
+        {.key = "attempts",
+         .sql = "select a.attempt, w.name worker, a.outcome, a.text, a.from_step, a.step, a.steps,"
+                " a.numerics, round((coalesce(a.ended_ms, ?2) - a.started_ms) / 1000.0, 1) seconds"
+                " from attempt a left join worker w on w.id = a.worker where a.trial = ?1"
+                " order by a.attempt"},
+        {.key = "artifacts",
+         .sql = "select name, step, bytes, state, sha256 from artifact where trial = ?1"
+                " and state <> 'collected' order by name, step"},
+        {.key = "events",
+         .sql = "select datetime(at_ms / 1000, 'unixepoch') utc, kind, text from event"
+                " where trial = ?1 order by seq"},
 };
 enum { PARTS = sizeof parts / sizeof *parts };
 
@@ -112,38 +132,13 @@ static int show_head(const struct options *o, struct database *d, const char *id
 	return 0;
 }
 
-static void print_layers(const struct options *o, const struct rows *r)
-{
-	struct text out = {0};
-	struct layers_look look = {.all = option_given(o, "--layers"),
-	                           .unicode = layers_unicode(),
-	                           .bold = isatty(STDOUT_FILENO)};
-	layers_draw(r, look, &out);
-	fwrite(out.data, 1, out.length, stdout);
-	text_release(&out);
-}
-
-static void print_tree(const struct rows *r)
-{
-	struct text out = {0};
-	struct branches b;
-
-	branches_init(&b, r);
-	branches_draw(&b, layers_unicode(), isatty(STDOUT_FILENO), &out);
-	fwrite(out.data, 1, out.length, stdout);
-	branches_release(&b);
-	text_release(&out);
-}
-
 static void print_part(const struct options *o, const struct part *part, struct rows *r)
 {
 	if (!r->count)
 		return;
 	printf("\n%s\n", part->key);
-	if (!strcmp(part->key, "layers")) {
-		print_layers(o, r);
-	} else if (!strcmp(part->key, "tree")) {
-		print_tree(r);
+	if (part->print) {
+		part->print(o, r);
 	} else {
 		rows_drop_empty(r);
 		verb_print(o, r, NULL);
@@ -160,7 +155,8 @@ static int show_part(const struct options *o, struct database *d, const struct p
 	if (verb_query(d, &r, e, sql, strstr(sql, "?2") ? 2 : 1, (const char *[]){id, now})) {
 		if (sql == part->sql || !strstr(e->text, "no such table"))
 			return -1;
-		struct part plain = {part->key, part->sql, NULL}; /* an older trawl's database */
+		struct part plain = {part->key, part->sql, NULL,
+		                     part->print}; /* an older trawl's database */
 		return show_part(o, d, &plain, id, json, e);
 	}
 	if (json) {

@@ -1,6 +1,5 @@
 /* Finds classes by name or number. */
 #include "core/data/class.h"
-#include "core/base/text.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,4 +27,28 @@ int class_of_json(const struct dataset *d, const cJSON *item, struct error *e)
 	    item->valueint >= d->classes)
 		return error_set(e, "elements are names, or indices from 0 to %d", d->classes - 1);
 	return item->valueint;
+}
+
+void class_add_name(struct text *to, const struct dataset *d, int class)
+{
+	if (d && d->class_name)
+		text_add(to, "%s", d->class_name[class]);
+	else
+		text_add(to, "class %d", class);
+}
+
+int class_add_list(struct text *to, const struct dataset *d, const bool *listed, int classes)
+{
+	enum { NAMED = 3 };
+	int count = 0;
+
+	for (int k = 0; k < classes; k++) {
+		if (!listed[k] || ++count > NAMED)
+			continue;
+		text_add(to, "%s", count > 1 ? ", " : "");
+		class_add_name(to, d, k);
+	}
+	if (count > NAMED)
+		text_add(to, " and %d more", count - NAMED);
+	return count;
 }

@@ -1,21 +1,8 @@
 /* Predictions and scores of all submodels together. */
 #include "core/split/subtask_score.h"
 #include "core/base/text.h"
-#include <math.h>
+#include "core/eval/softmax.h"
 #include <stdlib.h>
-
-/* p[] = softmax of z[], from the largest down so that nothing overflows. */
-static void softmax(const double *z, int count, double *p)
-{
-	double most = z[0], sum = 0;
-
-	for (int j = 1; j < count; j++)
-		most = z[j] > most ? z[j] : most;
-	for (int j = 0; j < count; j++)
-		sum += p[j] = exp(z[j] - most);
-	for (int j = 0; j < count; j++)
-		p[j] /= sum;
-}
 
 /* Every class's own logit, and p(class) (1 - p(outside)), of one image. */
 static void own_of_image(const struct subtasks *s, struct tensor *const logits[], int64_t image,

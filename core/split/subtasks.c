@@ -63,31 +63,20 @@ const int *subtasks_members(const struct subtasks *s, int submodel)
 	return s->member + first_of(s, submodel);
 }
 
-static void name_class(struct text *to, const struct dataset *d, int class)
-{
-	if (d && d->class_name)
-		text_add(to, "%s", d->class_name[class]);
-	else
-		text_add(to, "class %d", class);
-}
-
 /* Fails when some class is in no group; names three of them. */
 static int check_all_are_in(const struct subtasks *s, const struct dataset *d, struct error *e)
 {
+	bool *out = xcalloc((size_t)s->classes, sizeof *out);
 	struct text names = {0};
-	int missing = 0;
+	int missing;
 
-	for (int k = 0; k < s->classes; k++) {
-		if (s->group[k] >= 0 || ++missing > 3)
-			continue;
-		text_add(&names, "%s", missing > 1 ? ", " : "");
-		name_class(&names, d, k);
-	}
-	if (missing > 3)
-		text_add(&names, " and %d more", missing - 3);
+	for (int k = 0; k < s->classes; k++)
+		out[k] = s->group[k] < 0;
+	missing = class_add_list(&names, d, out, s->classes);
 	if (missing)
 		error_set(e, "%s %s in no group", names.data, missing > 1 ? "are" : "is");
 	text_release(&names);
+	free(out);
 	return missing ? -1 : 0;
 }
 
@@ -99,7 +88,7 @@ static int check_sizes(const struct subtasks *s, const struct dataset *d, struct
 			return error_set(e, "group %d is empty", g);
 		if (s->size[g] > 1)
 			continue;
-		name_class(&name, d, *subtasks_members(s, g));
+		class_add_name(&name, d, *subtasks_members(s, g));
 		error_set(e,
 		          "group %d has only %s, which leaves it nothing to tell apart: add a "
 		          "class or join two groups",
@@ -147,7 +136,7 @@ static int already_in(const struct subtasks *s, int class, int group, const stru
 {
 	struct text name = {0};
 
-	name_class(&name, d, class);
+	class_add_name(&name, d, class);
 	if (s->group[class] == group)
 		error_set(e, "%s is twice in group %d", name.data, group);
 	else

@@ -156,17 +156,17 @@ static int read_superclass(const char **of, const cJSON *entry, const struct dat
 
 static int check_all_are_named(const char **of, const struct dataset *d, struct error *e)
 {
+	bool *unnamed = xcalloc((size_t)d->classes, sizeof *unnamed);
 	struct text names = {0};
-	int missing = 0;
+	int missing;
 
 	for (int k = 0; k < d->classes; k++)
-		if (!of[k] && ++missing <= 3)
-			text_add(&names, "%s%s", missing > 1 ? ", " : "", d->class_name[k]);
-	if (missing > 3)
-		text_add(&names, " and %d more", missing - 3);
+		unnamed[k] = !of[k];
+	missing = class_add_list(&names, d, unnamed, d->classes);
 	if (missing)
 		error_set(e, "%s %s no superclass", names.data, missing > 1 ? "have" : "has");
 	text_release(&names);
+	free(unnamed);
 	return missing ? -1 : 0;
 }
 

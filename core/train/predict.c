@@ -1,6 +1,7 @@
 /* What is said of a batch of images, in inference. */
 #include "core/train/predict.h"
 #include "core/base/text.h"
+#include "core/eval/softmax.h"
 #include "core/split/subtask_score.h"
 #include "core/train/ensemble.h"
 #include <float.h>
@@ -62,19 +63,16 @@ struct sums {
 
 static void add_prediction(struct sums *sum, const struct prediction *p)
 {
-	for (int64_t i = 0; i < p->n; i++) {
-		const float *z = p->logits + i * p->classes;
-		double most = -INFINITY, total = 0;
+	double *probability = xmalloc((size_t)p->classes * sizeof *probability);
 
+	for (int64_t i = 0; i < p->n * p->classes; i += p->classes) {
 		for (int k = 0; k < p->classes; k++)
-			most = fmax(most, (double)z[k]);
+			sum->logit[i + k] += probability[k] = (double)p->logits[i + k];
+		softmax(probability, p->classes, probability);
 		for (int k = 0; k < p->classes; k++)
-			total += exp((double)z[k] - most);
-		for (int k = 0; k < p->classes; k++) {
-			sum->probability[i * p->classes + k] += exp((double)z[k] - most) / total;
-			sum->logit[i * p->classes + k] += (double)z[k];
-		}
+			sum->probability[i + k] += probability[k];
 	}
+	free(probability);
 }
 
 /* The mean of `count` predictions: logs of mean probabilities; scores of these and mean logits. */

@@ -74,65 +74,63 @@ void result_figure(struct result *r, const char *metric, double value)
 	add_value(r->figures, metric, value);
 }
 
-void result_category(struct result *r, int category, const char *name, const char *metric,
-                     double value)
+/* A new item of the list, with texts: name, text, name, text … up to a null. */
+static cJSON *add_item(cJSON *list, const char *const text[])
 {
 	cJSON *item = cJSON_CreateObject();
 
+	for (; *text; text += 2)
+		cJSON_AddStringToObject(item, text[0], text[1]);
+	cJSON_AddItemToArray(list, item);
+	return item;
+}
+
+void result_category(struct result *r, int category, const char *name, const char *metric,
+                     double value)
+{
+	cJSON *item =
+	        add_item(r->categories, (const char *[]){"name", name, "metric", metric, NULL});
+
 	cJSON_AddNumberToObject(item, "category", category);
-	cJSON_AddStringToObject(item, "name", name);
-	cJSON_AddStringToObject(item, "metric", metric);
 	add_value(item, "value", value);
-	cJSON_AddItemToArray(r->categories, item);
 }
 
 void result_layer(struct result *r, const char *layer, const char *metric, double value)
 {
-	cJSON *item = cJSON_CreateObject();
+	cJSON *item = add_item(r->layers, (const char *[]){"layer", layer, "metric", metric, NULL});
 
-	cJSON_AddStringToObject(item, "layer", layer);
-	cJSON_AddStringToObject(item, "metric", metric);
 	add_value(item, "value", value);
-	cJSON_AddItemToArray(r->layers, item);
 }
 
 void result_landscape(struct result *r, const char *slice, double x, double y, const char *metric,
                       double value)
 {
-	cJSON *item = cJSON_CreateObject();
+	cJSON *item =
+	        add_item(r->landscape, (const char *[]){"slice", slice, "metric", metric, NULL});
 
 	assert(isfinite(x) && isfinite(y));
-	cJSON_AddStringToObject(item, "slice", slice);
 	cJSON_AddNumberToObject(item, "x", x);
 	cJSON_AddNumberToObject(item, "y", y);
-	cJSON_AddStringToObject(item, "metric", metric);
 	add_value(item, "value", value);
-	cJSON_AddItemToArray(r->landscape, item);
 }
 
 void result_ood(struct result *r, const char *set, const char *score, const char *metric,
                 double value)
 {
-	cJSON *item = cJSON_CreateObject();
+	cJSON *item = add_item(
+	        r->ood, (const char *[]){"set", set, "score", score, "metric", metric, NULL});
 
-	cJSON_AddStringToObject(item, "set", set);
-	cJSON_AddStringToObject(item, "score", score);
-	cJSON_AddStringToObject(item, "metric", metric);
 	add_value(item, "value", value);
-	cJSON_AddItemToArray(r->ood, item);
 }
 
 void result_curve(struct result *r, const char *set, const char *score, const char *curve, double x,
                   double y)
 {
-	cJSON *item = cJSON_CreateObject();
+	cJSON *item = add_item(r->curves,
+	                       (const char *[]){"set", set, "score", score, "curve", curve, NULL});
 
-	cJSON_AddStringToObject(item, "set", set);
-	cJSON_AddStringToObject(item, "score", score);
-	cJSON_AddStringToObject(item, "curve", curve);
 	add_value(item, "x", x);
 	add_value(item, "y", y);
-	cJSON_AddItemToArray(r->curves, item);
 }
 
 void result_forget_ood(struct result *r)
@@ -146,16 +144,13 @@ void result_forget_ood(struct result *r)
 void result_node(struct result *r, int node, int parent, const char *layer, const char *members,
                  int channels, int width, double macs)
 {
-	cJSON *item = cJSON_CreateObject();
+	cJSON *item = add_item(r->tree, (const char *[]){"layer", layer, "members", members, NULL});
 
 	cJSON_AddNumberToObject(item, "node", node);
 	cJSON_AddNumberToObject(item, "parent", parent);
-	cJSON_AddStringToObject(item, "layer", layer);
-	cJSON_AddStringToObject(item, "members", members);
 	cJSON_AddNumberToObject(item, "channels", channels);
 	cJSON_AddNumberToObject(item, "width", width);
 	cJSON_AddNumberToObject(item, "macs", macs);
-	cJSON_AddItemToArray(r->tree, item);
 }
 
 cJSON *result_rows(const struct result *r, int first)
@@ -163,12 +158,10 @@ cJSON *result_rows(const struct result *r, int first)
 	cJSON *list = cJSON_CreateArray();
 
 	for (int i = first; i < r->rows; i++) {
-		cJSON *item = cJSON_CreateObject();
-		cJSON_AddStringToObject(item, "name", r->row[i].name);
+		cJSON *item = add_item(list, (const char *[]){"name", r->row[i].name, NULL});
 		cJSON_AddNumberToObject(item, "step", (double)r->row[i].step);
 		cJSON_AddNumberToObject(item, "epoch", (double)r->row[i].epoch);
 		add_value(item, "value", r->row[i].value);
-		cJSON_AddItemToArray(list, item);
 	}
 	return list;
 }
