@@ -88,12 +88,17 @@ int plan_make(struct sql *db, const struct sweep_spec *sweep, struct study_diges
 	const struct counting c = {db, &seen, plan};
 	int status = 0;
 
-	*plan = (struct plan){.trials = sweep_count(sweep)};
-	for (int64_t number = 0; number < plan->trials && status == 0; number++) {
-		cJSON *trial = sweep_trial(sweep, number, e);
-		status = trial ? trial_resolve(trial, digests, e) : -1;
-		if (status == 0)
+	*plan = (struct plan){0};
+	for (int64_t number = 0; number < sweep_count(sweep) && status == 0; number++) {
+		struct error problems = {{0}};
+		cJSON *trial = sweep_trial(sweep, number, &problems);
+		if (trial)
+			status = trial_resolve(trial, digests, e);
+		else if (problems.text[0])
+			status = error_set(e, "%s", problems.text);
+		if (trial && status == 0)
 			count_trial(&c, trial, false);
+		plan->trials += trial != NULL;
 		cJSON_Delete(trial);
 	}
 	free(seen.identity);
@@ -125,7 +130,8 @@ static bool holds_all(const cJSON *old, const cJSON *values)
 	return true;
 }
 
-/* More values of a swept field, or more trials of a random search, are what a study grows by. */
+/* More values of a swept field, or more trials of a search that draws them, are what a study grows
+ * by. */
 static bool is_growth(const char *path, const cJSON *old, const cJSON *changed, bool grid)
 {
 	size_t length = strlen(path);

@@ -128,7 +128,7 @@ int study_launch(struct turn *t, const cJSON *args, cJSON **result, struct error
 	if (dry_run)
 		goto end;
 	bool fresh = id == 0;
-	id = study_save(t, spec.name, id, sweep, known, plan.trials);
+	id = study_save(t, spec.name, id, sweep, known, sweep_count(&spec));
 	if (!fresh)
 		want_again(t, id);
 	view_create_study(t->db, id);
@@ -140,12 +140,12 @@ end:
 	return status;
 }
 
-/* Whether the study has this combination already: a random search by number, a grid by values,
+/* Whether the study has this combination already: one that is drawn by number, a grid's by values,
  * since more values shift the numbers. */
-static bool is_made(struct sql *db, int64_t study, bool random, int64_t number,
+static bool is_made(struct sql *db, int64_t study, bool drawn, int64_t number,
                     const char *assignment)
 {
-	if (random)
+	if (drawn)
 		return sql_get_int(db, 0,
 		                   "select 1 from study_trial where study = ? and number = ?",
 		                   study, number) == 1;
@@ -158,16 +158,19 @@ static bool is_made(struct sql *db, int64_t study, bool random, int64_t number,
 static void make_trial(struct turn *t, struct study_target *study, const struct sweep_spec *sweep,
                        int64_t number)
 {
-	bool random = strcmp(sweep->search_kind, "random") == 0;
+	bool drawn = !sweep_is_grid(sweep);
 	cJSON *assignment = sweep_assignment(sweep, number), *trial = NULL;
+
+	if (!assignment)
+		return;
 	char *text = json_canonical(assignment);
 	struct error e = {{0}};
 
-	if (!is_made(t->db, study->id, random, number, text)) {
+	if (!is_made(t->db, study->id, drawn, number, text)) {
 		int64_t made =
 		        sql_get_int(t->db, 0, "select trials from study where id = ?", study->id);
 		trial = sweep_trial(sweep, number, &e);
-		if (!trial || !trial_want(t, study, trial, random ? number : made, text, &e))
+		if (!trial || !trial_want(t, study, trial, drawn ? number : made, text, &e))
 			event_add(t->db, t->now_ms, "trial_not_made", study->id, 0, 0, "%s: %s",
 			          text, e.text);
 		else
@@ -269,7 +272,7 @@ int study_add(struct turn *t, const cJSON *args, cJSON **result, struct error *e
 	else if (trial) {
 		number = sql_get_int(
 		        t->db, 0,
-		        "select max(iif(sweep ->> '$.search.kind' = 'random', 1000000000, 0), "
+		        "select max(iif(sweep ->> '$.search.kind' <> 'grid', 1000000000, 0), "
 		        "(select coalesce(max(number), -1) + 1 from study_trial where "
 		        "study = id)) from study where id = ?",
 		        study.id);

@@ -1,5 +1,6 @@
 /* One swept field: a list of values or a range; checked, counted, drawn from. */
 #include "core/base/random.h"
+#include "core/base/sobol.h"
 #include "schemas/sweep_spec.h"
 #include "schemas/trial_spec.h"
 #include <assert.h>
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const keys[] = {"values", "min", "max", "step", "log"};
+static const char *const keys[] = {"values", "min", "max", "step", "log", "when"};
 enum { KEYS = sizeof keys / sizeof *keys };
 
 static bool is_number(const struct field *field)
@@ -35,7 +36,8 @@ static int check_keys(const cJSON *member, const char *where, struct error *e)
 			continue;
 		const char *nearest = nearest_name(item->string, keys, KEYS);
 		error_append(e, "%s.%s: unknown field%s%s%s", where, item->string,
-		             nearest ? "; did you mean \"" : "; known: values, min, max, step, log",
+		             nearest ? "; did you mean \""
+		                     : "; known: values, min, max, step, log, when",
 		             nearest ? nearest : "", nearest ? "\"?" : "");
 		problems++;
 	}
@@ -154,10 +156,34 @@ static int unknown_path(const char *path, const char *where, struct error *e)
 	return 1;
 }
 
+/* {"model.name": ["resnet20", …], …}: fields of a trial, with values of theirs. */
+static int parse_when(const cJSON *when, const char *where, struct sweep_axis *axis,
+                      struct error *e)
+{
+	const cJSON *item, *value;
+	int problems = 0;
+
+	if (!cJSON_IsObject(when) || !when->child || !json_all(when, cJSON_IsArray))
+		return problem(where, "when", "allowed: {FIELD: [values], ...}", e);
+	cJSON_ArrayForEach (item, when) {
+		const struct field *field = field_find(&trial_fields, item->string);
+		char *at = xformat("%s.when[\"%s\"]", where, item->string);
+		if (!field)
+			problems += unknown_path(item->string, at, e);
+		else
+			cJSON_ArrayForEach (value, item)
+				problems += field_check(field, value, at, e);
+		free(at);
+	}
+	axis->when = when;
+	return problems;
+}
+
 int sweep_axis_parse(const cJSON *member, bool grid, struct sweep_axis *axis, struct error *e)
 {
 	char *where = xformat("space[\"%s\"]", member->string);
 	const cJSON *values = cJSON_GetObjectItemCaseSensitive(member, "values");
+	const cJSON *when = cJSON_GetObjectItemCaseSensitive(member, "when");
 	int problems = 0;
 
 	*axis = (struct sweep_axis){.field = field_find(&trial_fields, member->string)};
@@ -167,11 +193,13 @@ int sweep_axis_parse(const cJSON *member, bool grid, struct sweep_axis *axis, st
 		problems += problem(where, "", "allowed: {\"values\": [...]} or a range", e);
 	else
 		problems += check_keys(member, where, e);
-	if (cJSON_IsObject(member) && values && cJSON_GetArraySize(member) > 1)
+	if (cJSON_IsObject(member) && values && cJSON_GetArraySize(member) > 1 + (when != NULL))
 		problems += problem(where, "", "allowed: values or a range, not both", e);
 	if (axis->field && cJSON_IsObject(member))
 		problems += values ? parse_values(values, where, axis, e)
 		                   : parse_range(member, grid, where, axis, e);
+	if (when)
+		problems += parse_when(when, where, axis, e);
 	free(where);
 	return problems;
 }
@@ -193,17 +221,58 @@ cJSON *sweep_axis_value(const struct sweep_axis *axis, int64_t index)
 	return cJSON_CreateNumber(round_digits(axis->min + (double)index * axis->step));
 }
 
+/* Share u, from 0 up to 1, of the way along a range without steps. */
+static cJSON *value_between(const struct sweep_axis *axis, double u)
+{
+	bool whole = axis->field->type == FIELD_INTEGER;
+	double half = whole ? 0.5 : 0;
+	double low = axis->min - half, high = axis->max + half;
+	double x = axis->log ? exp(log(low) + u * (log(high) - log(low))) : low + u * (high - low);
+
+	x = whole ? floor(x + 0.5) : x;
+	return cJSON_CreateNumber(fmin(fmax(x, axis->min), axis->max));
+}
+
 cJSON *sweep_axis_draw(const struct sweep_axis *axis, int64_t seed, int64_t number)
 {
 	struct random_stream s =
 	        random_stream(seed, "search", (uint64_t)number, random_name(axis->field->path));
-	bool whole = axis->field->type == FIELD_INTEGER;
-	double half = whole ? 0.5 : 0, u = random_uniform(&s, 0);
-	double low = axis->min - half, high = axis->max + half;
 
 	if (axis->count)
 		return sweep_axis_value(axis, (int64_t)random_below(&s, 0, (uint64_t)axis->count));
-	double x = axis->log ? exp(log(low) + u * (log(high) - log(low))) : low + u * (high - low);
-	x = whole ? floor(x + 0.5) : x;
-	return cJSON_CreateNumber(fmin(fmax(x, axis->min), axis->max));
+	return value_between(axis, random_uniform(&s, 0));
+}
+
+cJSON *sweep_axis_sobol(const struct sweep_axis *axis, int64_t seed, int64_t number, int dimension)
+{
+	double u = sobol_coordinate(seed, (uint32_t)number, dimension);
+
+	if (axis->count)
+		return sweep_axis_value(axis, (int64_t)(u * (double)axis->count));
+	return value_between(axis, u);
+}
+
+/* What the field is: as assigned, else as all trials have it, else its default. */
+static bool is_one_of(const cJSON *list, const cJSON *assignment, const cJSON *trial)
+{
+	const char *path = list->string;
+	const cJSON *own = cJSON_GetObjectItemCaseSensitive(assignment, path), *item;
+	const cJSON *value = own ? own : json_at(trial, path);
+	cJSON *initial = value ? NULL : field_default(field_find(&trial_fields, path));
+	bool found = false;
+
+	cJSON_ArrayForEach (item, list)
+		found = found || cJSON_Compare(item, value ? value : initial, true);
+	cJSON_Delete(initial);
+	return found;
+}
+
+bool sweep_axis_counts(const struct sweep_axis *axis, const cJSON *assignment, const cJSON *trial)
+{
+	const cJSON *list;
+
+	cJSON_ArrayForEach (list, axis->when)
+		if (!is_one_of(list, assignment, trial))
+			return false;
+	return true;
 }

@@ -1,5 +1,6 @@
 /* Sweeps: checked with every problem in one go, and turned into trials. */
 #include "schemas/sweep_spec.h"
+#include "core/base/sobol.h"
 #include "schemas/trial_spec.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -59,12 +60,28 @@ static int check_objective(const cJSON *objective, struct error *e)
 static int check_search(const cJSON *sweep, struct error *e)
 {
 	const cJSON *search = json_at(sweep, "search");
-	bool random = strcmp(json_text(search, "kind", ""), "random") == 0;
+	bool grid = strcmp(json_text(search, "kind", "grid"), "grid") == 0;
 
-	if (!random || json_int(search, "trials", 0) > 0)
+	if (grid || json_int(search, "trials", 0) > 0)
 		return 0;
-	error_append(e, "search.trials: missing; allowed: how many trials random search draws");
+	error_append(e, "search.trials: missing; allowed: how many trials the search draws");
 	return 1;
+}
+
+/* What a field hangs on comes before it. */
+static int check_when(const struct sweep_spec *spec, int64_t axis, struct error *e)
+{
+	int problems = 0;
+
+	for (int64_t i = axis; i < spec->axis_count; i++) {
+		const struct field *later = spec->axes[i].field;
+		if (!later || !cJSON_GetObjectItemCaseSensitive(spec->axes[axis].when, later->path))
+			continue;
+		error_append(e, "space[\"%s\"].when: %s is %s", spec->axes[axis].field->path,
+		             later->path, i == axis ? "itself" : "swept further down: move it up");
+		problems++;
+	}
+	return problems;
 }
 
 /* Each axis by itself, and a list of them in spec for the sweep that is right. */
@@ -79,7 +96,19 @@ static int parse_space(const cJSON *space, bool grid, struct sweep_spec *spec, s
 	spec->axis_count = 0;
 	cJSON_ArrayForEach (member, space)
 		problems += sweep_axis_parse(member, grid, spec->axes + spec->axis_count++, e);
+	for (int64_t i = 0; i < spec->axis_count; i++)
+		problems += check_when(spec, i, e);
 	return problems;
+}
+
+static int check_dimensions(const struct sweep_spec *spec, const cJSON *sweep, struct error *e)
+{
+	if (strcmp(json_text(json_at(sweep, "search"), "kind", "grid"), "sobol") ||
+	    spec->axis_count <= SOBOL_DIMENSIONS)
+		return 0;
+	error_append(e, "space: more than %d fields, which search.kind sobol has dimensions for",
+	             SOBOL_DIMENSIONS);
+	return 1;
 }
 
 static int check_count(const struct sweep_spec *spec, struct error *e)
@@ -104,40 +133,58 @@ static int check_fields(const cJSON *sweep, struct error *e)
 	if (cJSON_IsObject(trial))
 		problems += trial_check_values(trial, "trial.", e);
 	problems += parse_space(space, grid, &axes, e);
+	problems += check_dimensions(&axes, sweep, e);
 	problems += check_search(sweep, e);
 	problems += check_objective(json_at(sweep, "objective"), e);
 	free(axes.axes);
 	return problems;
 }
 
+bool sweep_is_grid(const struct sweep_spec *spec)
+{
+	return strcmp(spec->search_kind, "grid") == 0;
+}
+
 int64_t sweep_count(const struct sweep_spec *spec)
 {
 	int64_t count = 1;
 
-	if (strcmp(spec->search_kind, "random") == 0)
+	if (!sweep_is_grid(spec))
 		return spec->search_trials;
 	for (int64_t i = 0; i < spec->axis_count && count <= SWEEP_TRIALS_MAX; i++)
 		count *= spec->axes[i].count;
 	return count;
 }
 
+static cJSON *drawn(const struct sweep_spec *spec, int64_t axis, int64_t number)
+{
+	const struct sweep_axis *a = spec->axes + axis;
+
+	return strcmp(spec->search_kind, "sobol") == 0
+	               ? sweep_axis_sobol(a, spec->search_seed, number, (int)axis)
+	               : sweep_axis_draw(a, spec->search_seed, number);
+}
+
 cJSON *sweep_assignment(const struct sweep_spec *spec, int64_t number)
 {
-	bool random = strcmp(spec->search_kind, "random") == 0;
+	bool grid = sweep_is_grid(spec);
 	cJSON *assignment = cJSON_CreateObject();
-	int64_t below = random ? 0 : sweep_count(spec);
+	int64_t below = sweep_count(spec);
 
-	assert(number >= 0 && (random || number < below));
+	assert(number >= 0 && (!grid || number < below));
 	for (int64_t i = 0; i < spec->axis_count; i++) {
 		const struct sweep_axis *axis = spec->axes + i;
-		cJSON *value = NULL;
-		if (random) {
-			value = sweep_axis_draw(axis, spec->search_seed, number);
-		} else {
-			below /= axis->count;
-			value = sweep_axis_value(axis, number / below % axis->count);
+		bool counts = sweep_axis_counts(axis, assignment, spec->trial);
+		below = grid ? below / axis->count : below;
+		int64_t index = grid ? number / below % axis->count : 0;
+		if (!counts && index) { /* as where it is the first of its values */
+			cJSON_Delete(assignment);
+			return NULL;
 		}
-		cJSON_AddItemToObject(assignment, axis->field->path, value);
+		if (counts)
+			cJSON_AddItemToObject(assignment, axis->field->path,
+			                      grid ? sweep_axis_value(axis, index)
+			                           : drawn(spec, i, number));
 	}
 	return assignment;
 }
@@ -159,10 +206,12 @@ static void put_common(const struct sweep_spec *spec, cJSON *trial)
 cJSON *sweep_trial(const struct sweep_spec *spec, int64_t number, struct error *e)
 {
 	struct error problems = {{0}};
-	cJSON *trial = cJSON_Duplicate(spec->trial, true);
 	cJSON *assignment = sweep_assignment(spec, number);
 	const cJSON *value = NULL;
 
+	if (!assignment)
+		return NULL;
+	cJSON *trial = cJSON_Duplicate(spec->trial, true);
 	cJSON_ArrayForEach (value, assignment)
 		json_put(trial, value->string, cJSON_Duplicate(value, true));
 	put_common(spec, trial);
@@ -189,7 +238,7 @@ static int check_trials(const struct sweep_spec *spec, struct error *e)
 
 	for (int64_t number = 0; number < count && number < TRIED; number++) {
 		cJSON *trial = sweep_trial(spec, number, e);
-		if (!trial)
+		if (!trial && e->text[0])
 			return 1;
 		cJSON_Delete(trial);
 	}
@@ -207,8 +256,7 @@ int sweep_spec_parse(const cJSON *sweep, struct sweep_spec *spec, struct error *
 	fields_fill(&sweep_fields, filled);
 	fields_load(&sweep_fields, filled, spec);
 	cJSON_Delete(filled);
-	bool grid = strcmp(spec->search_kind, "grid") == 0;
-	parse_space(spec->space, grid, spec, &problems);
+	parse_space(spec->space, sweep_is_grid(spec), spec, &problems);
 	if (check_count(spec, &problems) || check_trials(spec, &problems))
 		return error_set(e, "%s", problems.text);
 	return 0;

@@ -10,8 +10,9 @@ struct sweep_axis {
 	const struct field *field; /* of the trial's table */
 	const cJSON *values;       /* a list, or null for a range */
 	double min, max, step;
-	bool log;      /* drawn evenly in the logarithm */
-	int64_t count; /* of values or steps; 0 for a range without step */
+	bool log;          /* drawn evenly in the logarithm */
+	int64_t count;     /* of values or steps; 0 for a range without step */
+	const cJSON *when; /* {field: [values]}: swept only where all hold; null: always */
 };
 
 struct sweep_spec {
@@ -29,20 +30,30 @@ extern const struct field_table sweep_fields;
 int sweep_spec_parse(const cJSON *sweep, struct sweep_spec *spec, struct error *e);
 void sweep_spec_release(struct sweep_spec *spec);
 
-/* How many trials it stands for.  For random search that is search.trials: more can be drawn later
- * without changing those before. */
+/* Whether trials are combinations that values tell apart, not draws that numbers do. */
+bool sweep_is_grid(const struct sweep_spec *spec);
+
+/* Trials have numbers from 0 up to this.  Random and Sobol search: search.trials; more can be drawn
+ * later without changing those before.  A grid has no trial at numbers that differ from another's
+ * only in fields that do not count there (`when`). */
 int64_t sweep_count(const struct sweep_spec *spec);
 
-/* What trial `number` (from 0) is given: {"quant.weight_bits": 4, …}, in the order of the file.
- * Grid: the last field changes fastest.  Random: a function of search.seed, number and field. */
+/* What trial `number` is given: {"quant.weight_bits": 4, …}, in the order of the file; null where
+ * there is no trial.  Grid: the last field changes fastest.  Random: a function of search.seed,
+ * number and field; Sobol: point `number`, an axis a dimension. */
 cJSON *sweep_assignment(const struct sweep_spec *spec, int64_t number);
 
 /* Trial `number`, checked and filled, with the sweep's retry and resources where it has none of its
- * own.  Null with a message when fields contradict each other. */
+ * own.  Null when there is none, with a message when fields contradict each other. */
 cJSON *sweep_trial(const struct sweep_spec *spec, int64_t number, struct error *e);
 
 /* Of sweep_axis.c: reads one member of space, with a line in e for every problem. */
 int sweep_axis_parse(const cJSON *member, bool grid, struct sweep_axis *axis, struct error *e);
 cJSON *sweep_axis_value(const struct sweep_axis *axis, int64_t index);
 cJSON *sweep_axis_draw(const struct sweep_axis *axis, int64_t seed, int64_t number);
+cJSON *sweep_axis_sobol(const struct sweep_axis *axis, int64_t seed, int64_t number, int dimension);
+
+/* Whether its `when` holds, after what is assigned so far, for trials that have `trial` in common.
+ */
+bool sweep_axis_counts(const struct sweep_axis *axis, const cJSON *assignment, const cJSON *trial);
 #endif

@@ -50,6 +50,21 @@ static void five_mistakes_are_listed_at_once(void **state)
 	assert_int_equal(line_count(e.text), 5);
 }
 
+/* Sweeps, where T stands for a plain trial, and a line of what is said about each. */
+static void refuse_all(const char *const (*cases)[2], size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct error e = {{0}};
+		char *text = xstrdup(cases[i][0]), *at = strstr(text, "T");
+		char *sweep = at ? xformat("%.*s%s%s", (int)(at - text), text, plain, at + 1)
+		                 : xstrdup(text);
+		refuse_sweep(sweep, &e);
+		assert_line(&e, cases[i][1]);
+		free(sweep);
+		free(text);
+	}
+}
+
 static void every_kind_of_sweep_mistake_has_its_line(void **state)
 {
 	static const char *const cases[][2] = {
@@ -64,14 +79,29 @@ static void every_kind_of_sweep_mistake_has_its_line(void **state)
 	        {"{\"name\": \"a\", \"trial\": T, \"serach\": {}}",
 	         "serach: unknown field; did you mean \"search\"?"},
 	        {"{\"name\": \"a\", \"trial\": T, \"search\": {\"kind\": \"gird\"}}",
-	         "search.kind: found \"gird\"; allowed: grid | random; did you mean \"grid\"?"},
+	         "search.kind: found \"gird\"; allowed: grid | random | sobol; did you mean "
+	         "\"grid\"?"},
 	        {"{\"name\": \"a\", \"trial\": T, \"search\": {\"kind\": \"random\"}}",
-	         "search.trials: missing; allowed: how many trials random search draws"},
+	         "search.trials: missing; allowed: how many trials the search draws"},
 	        {"{\"name\": \"a\", \"trial\": T, \"objective\": []}",
 	         "objective: found []; allowed: at least one metric with its goal"},
 	        {"{\"name\": \"a\", \"trial\": T, \"objective\": [{\"metric\": \"loss\"}]}",
 	         "objective[0]: found {\"metric\":\"loss\"}; allowed: {\"metric\": NAME, \"goal\": "
 	         "\"max\" or \"min\"}"},
+	        {"{\"name\": \"a\", \"trial\": T, \"space\": {\"train.shards\": {\"values\": [2, "
+	         "3]}}}",
+	         "trial.train.shards: found 3; allowed: a power of two"},
+	        {"{\"name\": \"a\", \"trial\": T, \"resources\": {\"ranks\": 2}}",
+	         "trial.resources.ranks: found 2; allowed: at most train.shards, since every rank "
+	         "computes at least one shard"},
+	};
+
+	refuse_all(cases, sizeof cases / sizeof *cases);
+}
+
+static void every_kind_of_mistake_in_a_space_has_its_line(void **state)
+{
+	static const char *const cases[][2] = {
 	        {"{\"name\": \"a\", \"trial\": T, \"space\": {\"train.lr\": [0.1]}}",
 	         "space[\"train.lr\"]: allowed: {\"values\": [...]} or a range"},
 	        {"{\"name\": \"a\", \"trial\": T, \"space\": {\"train.lr\": {\"value\": [0.1]}}}",
@@ -99,24 +129,24 @@ static void every_kind_of_sweep_mistake_has_its_line(void **state)
 	         "\"max\": 9999,"
 	         " \"step\": 1}, \"data.seed\": {\"min\": 0, \"max\": 9999, \"step\": 1}}}",
 	         "space: more than 10000000 combinations; fewer values, or search.kind random"},
-	        {"{\"name\": \"a\", \"trial\": T, \"space\": {\"train.shards\": {\"values\": [2, "
-	         "3]}}}",
-	         "trial.train.shards: found 3; allowed: a power of two"},
-	        {"{\"name\": \"a\", \"trial\": T, \"resources\": {\"ranks\": 2}}",
-	         "trial.resources.ranks: found 2; allowed: at most train.shards, since every rank "
-	         "computes at least one shard"},
+	        {"{\"name\": \"a\", \"trial\": T, \"space\": {\"train.lr\": {\"values\": [1], "
+	         "\"when\": [1]}}}",
+	         "space[\"train.lr\"].when: allowed: {FIELD: [values], ...}"},
+	        {"{\"name\": \"a\", \"trial\": T, \"space\": {\"train.lr\": {\"values\": [1], "
+	         "\"when\": {\"train.sed\": [1]}}}}",
+	         "space[\"train.lr\"].when[\"train.sed\"]: no field of a trial; did you mean "
+	         "\"train.seed\"?"},
+	        {"{\"name\": \"a\", \"trial\": T, \"space\": {\"train.lr\": {\"values\": [1], "
+	         "\"when\": {\"train.seed\": [\"x\"]}}}}",
+	         "space[\"train.lr\"].when[\"train.seed\"]: found \"x\"; allowed: integer from 0 "
+	         "to "
+	         "9007199254740991"},
+	        {"{\"name\": \"a\", \"trial\": T, \"space\": {\"train.lr\": {\"values\": [1], "
+	         "\"when\": {\"train.seed\": [1]}}, \"train.seed\": {\"values\": [1, 2]}}}",
+	         "space[\"train.lr\"].when: train.seed is swept further down: move it up"},
 	};
 
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct error e = {{0}};
-		char *text = xstrdup(cases[i][0]), *at = strstr(text, "T");
-		char *sweep = at ? xformat("%.*s%s%s", (int)(at - text), text, plain, at + 1)
-		                 : xstrdup(text);
-		refuse_sweep(sweep, &e);
-		assert_line(&e, cases[i][1]);
-		free(sweep);
-		free(text);
-	}
+	refuse_all(cases, sizeof cases / sizeof *cases);
 }
 
 static void rules_between_fields_are_checked(void **state)
@@ -273,6 +303,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(five_mistakes_are_listed_at_once),
 	        cmocka_unit_test(every_kind_of_sweep_mistake_has_its_line),
+	        cmocka_unit_test(every_kind_of_mistake_in_a_space_has_its_line),
 	        cmocka_unit_test(rules_between_fields_are_checked),
 	        cmocka_unit_test(struct_holds_given_values_and_defaults),
 	        cmocka_unit_test(filling_twice_changes_nothing),

@@ -42,6 +42,29 @@ static void more_values_extend_a_study(void **state)
 	turns_release(&t);
 }
 
+/* A field that counts for some trials only makes no others, and the view has what they all have. */
+static void a_field_with_a_when_makes_no_gaps(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	turns_request(
+	        &t, "launch",
+	        "{\"sweep\":{\"name\":\"when\",\"trial\":{\"data\":{\"name\":\"shapes\"},\"model\":"
+	        "{\"name\":\"resnet20\"}},\"space\":{\"split.submodels\":{\"values\":[0,5]},"
+	        "\"split.lambda\":{\"values\":[0.1,0.2],\"when\":{\"split.submodels\":[5]}},"
+	        "\"train.seed\":{\"values\":[1,2]}}}}");
+	assert_int_equal(json_at(turns_reply(&t, WIRE_REPLY), "result.trials")->valueint, 6);
+	turns_say(&t, "", WIRE_ERROR, NULL);
+	assert_int_equal(turns_int(&t, "select count(*) from study_trial"), 6);
+	assert_int_equal(turns_int(&t, "select max(number) from study_trial"), 5);
+	assert_int_equal(turns_int(&t, "select count(*) from event where kind = 'trial_not_made'"),
+	                 0);
+	assert_int_equal(turns_int(&t, "select count(*) from study_when where submodels = 0"), 2);
+	assert_int_equal(turns_int(&t, "select count(*) from study_when where lambda = 0.2"), 2);
+	turns_release(&t);
+}
+
 static void any_other_difference_is_listed(void **state)
 {
 	struct turns t;
@@ -278,6 +301,7 @@ int main(void)
 	        LAW(a_launch_makes_the_trials_and_their_shared_parent),
 	        LAW(a_repeated_launch_makes_nothing_new),
 	        LAW(more_values_extend_a_study),
+	        LAW(a_field_with_a_when_makes_no_gaps),
 	        LAW(any_other_difference_is_listed),
 	        LAW(a_bad_sweep_lists_every_problem),
 	        LAW(missing_data_refuses_the_launch),

@@ -78,6 +78,93 @@ static void random_search_stays_in_range_and_repeats(void **state)
 	sweep_spec_release(&spec);
 }
 
+/* A sweep of shapes with this space and search. */
+static void parse_space(const char *space, const char *search, struct sweep_spec *spec)
+{
+	char *text = xformat("{\"name\": \"a\", \"trial\": {\"data\": {\"name\": \"shapes\"},"
+	                     " \"model\": {\"name\": \"resnet20\"}}, \"space\": {%s},"
+	                     " \"search\": {%s}}",
+	                     space, search);
+
+	parse_sweep(text, spec);
+	free(text);
+}
+
+static void sobol_search_fills_all_axes_evenly(void **state)
+{
+	struct sweep_spec spec;
+	int low[2] = {0}, epochs[4] = {0}, shards[2] = {0};
+
+	parse_space("\"train.lr\": {\"min\": 0.0001, \"max\": 1, \"log\": true},"
+	            " \"train.epochs\": {\"min\": 1, \"max\": 4},"
+	            " \"train.shards\": {\"values\": [1, 2]}",
+	            "\"kind\": \"sobol\", \"trials\": 64, \"seed\": 3", &spec);
+	assert_int_equal(sweep_count(&spec), 64);
+	for (int64_t i = 0; i < 64; i++) {
+		cJSON *a = sweep_assignment(&spec, i);
+		low[cJSON_GetObjectItem(a, "train.lr")->valuedouble < 0.01]++;
+		epochs[cJSON_GetObjectItem(a, "train.epochs")->valueint - 1]++;
+		shards[cJSON_GetObjectItem(a, "train.shards")->valueint - 1]++;
+		cJSON_Delete(a);
+	}
+	assert_int_equal(low[0], 32);
+	assert_int_equal(shards[0], 32);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(epochs[i], 16);
+	sweep_spec_release(&spec);
+}
+
+/* Of fields that do not count there, a grid has no combinations. */
+static void fields_are_swept_where_their_when_holds(void **state)
+{
+	struct sweep_spec spec;
+	struct error e = {{0}};
+	int trials = 0, rates = 0;
+
+	parse_space("\"train.optimizer\": {\"values\": [\"sgd\", \"adamw\"]},"
+	            " \"train.momentum\": {\"values\": [0, 0.5, 0.9],"
+	            "  \"when\": {\"train.optimizer\": [\"sgd\"]}},"
+	            " \"train.gamma\": {\"values\": [0.1, 0.2], \"when\":"
+	            "  {\"train.schedule\": [\"step\"]}},"
+	            " \"train.nesterov\": {\"values\": [false, true], \"when\":"
+	            "  {\"train.optimizer\": [\"sgd\"], \"train.momentum\": [0.5, 0.9]}}",
+	            "\"kind\": \"grid\"", &spec);
+	for (int64_t i = 0; i < sweep_count(&spec); i++) {
+		cJSON *a = sweep_assignment(&spec, i), *trial = sweep_trial(&spec, i, &e);
+		assert_int_equal(!a, !trial);
+		assert_string_equal(e.text, "");
+		trials += a != NULL;
+		rates += cJSON_GetObjectItem(a, "train.momentum") != NULL;
+		assert_null(cJSON_GetObjectItem(a, "train.gamma")); /* the schedule is cosine */
+		cJSON_Delete(a);
+		cJSON_Delete(trial);
+	}
+	assert_int_equal(trials, 6); /* adamw; sgd with 0, and with two momenta times two */
+	assert_int_equal(rates, 5);
+	sweep_spec_release(&spec);
+}
+
+/* Draws are the same whether a field counts or not, and it is there only where it does. */
+static void draws_leave_out_what_does_not_count(void **state)
+{
+	struct sweep_spec spec;
+	int there = 0;
+
+	parse_space("\"train.optimizer\": {\"values\": [\"sgd\", \"adamw\"]},"
+	            " \"train.momentum\": {\"min\": 0, \"max\": 0.9,"
+	            "  \"when\": {\"train.optimizer\": [\"sgd\"]}}",
+	            "\"kind\": \"random\", \"trials\": 50", &spec);
+	for (int64_t i = 0; i < 50; i++) {
+		cJSON *a = sweep_assignment(&spec, i);
+		bool sgd = !strcmp(json_text(a, "train.optimizer", ""), "sgd");
+		assert_int_equal(sgd, cJSON_GetObjectItem(a, "train.momentum") != NULL);
+		there += sgd;
+		cJSON_Delete(a);
+	}
+	assert_in_range(there, 10, 40);
+	sweep_spec_release(&spec);
+}
+
 static void a_trial_of_its_own_mind_keeps_its_resources(void **state)
 {
 	struct sweep_spec spec;
@@ -100,6 +187,9 @@ int main(void)
 	        cmocka_unit_test(grid_counts_with_the_last_field_fastest),
 	        cmocka_unit_test(grid_steps_reach_the_end),
 	        cmocka_unit_test(random_search_stays_in_range_and_repeats),
+	        cmocka_unit_test(sobol_search_fills_all_axes_evenly),
+	        cmocka_unit_test(fields_are_swept_where_their_when_holds),
+	        cmocka_unit_test(draws_leave_out_what_does_not_count),
 	        cmocka_unit_test(a_trial_of_its_own_mind_keeps_its_resources),
 	};
 	return cmocka_run_group_tests_name("sweep", tests, NULL, NULL);
