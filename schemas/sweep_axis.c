@@ -233,14 +233,15 @@ static cJSON *value_between(const struct sweep_axis *axis, double u)
 	return cJSON_CreateNumber(fmin(fmax(x, axis->min), axis->max));
 }
 
-cJSON *sweep_axis_draw(const struct sweep_axis *axis, int64_t seed, int64_t number)
+cJSON *sweep_axis_draw(const struct sweep_axis *axis, int64_t seed, int64_t number, int again)
 {
 	struct random_stream s =
 	        random_stream(seed, "search", (uint64_t)number, random_name(axis->field->path));
 
 	if (axis->count)
-		return sweep_axis_value(axis, (int64_t)random_below(&s, 0, (uint64_t)axis->count));
-	return value_between(axis, random_uniform(&s, 0));
+		return sweep_axis_value(
+		        axis, (int64_t)random_below(&s, (uint64_t)again, (uint64_t)axis->count));
+	return value_between(axis, random_uniform(&s, (uint64_t)again));
 }
 
 cJSON *sweep_axis_sobol(const struct sweep_axis *axis, int64_t seed, int64_t number, int dimension)
@@ -252,18 +253,15 @@ cJSON *sweep_axis_sobol(const struct sweep_axis *axis, int64_t seed, int64_t num
 	return value_between(axis, u);
 }
 
-/* What the field is: as assigned, else as all trials have it, else its default. */
 static bool is_one_of(const cJSON *list, const cJSON *assignment, const cJSON *trial)
 {
-	const char *path = list->string;
-	const cJSON *own = cJSON_GetObjectItemCaseSensitive(assignment, path), *item;
-	const cJSON *value = own ? own : json_at(trial, path);
-	cJSON *initial = value ? NULL : field_default(field_find(&trial_fields, path));
+	cJSON *value = trial_value(field_find(&trial_fields, list->string), assignment, trial);
+	const cJSON *item;
 	bool found = false;
 
 	cJSON_ArrayForEach (item, list)
-		found = found || cJSON_Compare(item, value ? value : initial, true);
-	cJSON_Delete(initial);
+		found = found || cJSON_Compare(item, value, true);
+	cJSON_Delete(value);
 	return found;
 }
 

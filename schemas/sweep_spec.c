@@ -126,6 +126,7 @@ static int check_fields(const cJSON *sweep, struct error *e)
 	const cJSON *trial = json_at(sweep, "trial"), *space = json_at(sweep, "space");
 	bool grid = strcmp(json_text(json_at(sweep, "search"), "kind", "grid"), "grid") == 0;
 	struct sweep_spec axes = {0};
+	struct error unheld = {{0}};
 	int problems = fields_check(&sweep_fields, sweep, "", e);
 
 	problems += fields_check_missing(&sweep_fields, sweep, "", e);
@@ -137,7 +138,10 @@ static int check_fields(const cJSON *sweep, struct error *e)
 	problems += check_search(sweep, e);
 	problems += check_objective(json_at(sweep, "objective"), e);
 	free(axes.axes);
-	return problems;
+	constraints_release(constraints_parse(json_at(sweep, "constraints"), &unheld));
+	if (unheld.text[0])
+		error_append(e, "%s", unheld.text);
+	return problems + (unheld.text[0] != 0);
 }
 
 bool sweep_is_grid(const struct sweep_spec *spec)
@@ -156,16 +160,17 @@ int64_t sweep_count(const struct sweep_spec *spec)
 	return count;
 }
 
-static cJSON *drawn(const struct sweep_spec *spec, int64_t axis, int64_t number)
+static cJSON *drawn(const struct sweep_spec *spec, int64_t axis, int64_t number, int again)
 {
 	const struct sweep_axis *a = spec->axes + axis;
 
 	return strcmp(spec->search_kind, "sobol") == 0
 	               ? sweep_axis_sobol(a, spec->search_seed, number, (int)axis)
-	               : sweep_axis_draw(a, spec->search_seed, number);
+	               : sweep_axis_draw(a, spec->search_seed, number, again);
 }
 
-cJSON *sweep_assignment(const struct sweep_spec *spec, int64_t number)
+/* Values for all axes that count; null for a combination that another number stands for. */
+static cJSON *assign(const struct sweep_spec *spec, int64_t number, int again)
 {
 	bool grid = sweep_is_grid(spec);
 	cJSON *assignment = cJSON_CreateObject();
@@ -184,9 +189,23 @@ cJSON *sweep_assignment(const struct sweep_spec *spec, int64_t number)
 		if (counts)
 			cJSON_AddItemToObject(assignment, axis->field->path,
 			                      grid ? sweep_axis_value(axis, index)
-			                           : drawn(spec, i, number));
+			                           : drawn(spec, i, number, again));
 	}
 	return assignment;
+}
+
+cJSON *sweep_assignment(const struct sweep_spec *spec, int64_t number)
+{
+	enum { DRAWS_MOST = 1000 };
+	int draws = strcmp(spec->search_kind, "random") == 0 ? DRAWS_MOST : 1;
+
+	for (int again = 0; again < draws; again++) {
+		cJSON *assignment = assign(spec, number, again);
+		if (!assignment || constraints_hold(spec->constraining, assignment, spec->trial))
+			return assignment;
+		cJSON_Delete(assignment);
+	}
+	return NULL;
 }
 
 /* What the sweep says about all its trials, where this one does not say it itself. */
@@ -233,16 +252,20 @@ cJSON *sweep_trial(const struct sweep_spec *spec, int64_t number, struct error *
 /* Rules between fields, for as many combinations as take no time to try. */
 static int check_trials(const struct sweep_spec *spec, struct error *e)
 {
-	enum { TRIED = 1000 };
-	int64_t count = sweep_count(spec);
+	enum { TRIED = 1000, DRAWN_IN_VAIN = 10 };
+	int64_t count = sweep_count(spec), vain = sweep_is_grid(spec) ? count : DRAWN_IN_VAIN;
+	int made = 0;
 
-	for (int64_t number = 0; number < count && number < TRIED; number++) {
+	for (int64_t number = 0; number < count && number < (made ? TRIED : vain); number++) {
 		cJSON *trial = sweep_trial(spec, number, e);
 		if (!trial && e->text[0])
 			return 1;
+		made += trial != NULL;
 		cJSON_Delete(trial);
 	}
-	return 0;
+	if (!made)
+		error_set(e, "constraints: no combination of the space fulfils them");
+	return !made;
 }
 
 int sweep_spec_parse(const cJSON *sweep, struct sweep_spec *spec, struct error *e)
@@ -257,6 +280,7 @@ int sweep_spec_parse(const cJSON *sweep, struct sweep_spec *spec, struct error *
 	fields_load(&sweep_fields, filled, spec);
 	cJSON_Delete(filled);
 	parse_space(spec->space, sweep_is_grid(spec), spec, &problems);
+	spec->constraining = constraints_parse(spec->constraints, &problems);
 	if (check_count(spec, &problems) || check_trials(spec, &problems))
 		return error_set(e, "%s", problems.text);
 	return 0;
@@ -266,5 +290,7 @@ void sweep_spec_release(struct sweep_spec *spec)
 {
 	free(spec->axes);
 	spec->axes = NULL;
+	constraints_release(spec->constraining);
+	spec->constraining = NULL;
 	fields_release(&sweep_fields, spec);
 }

@@ -1,6 +1,7 @@
 /* A sweep's specification, and the trials that it stands for. */
 #ifndef SCHEMAS_SWEEP_SPEC_H
 #define SCHEMAS_SWEEP_SPEC_H
+#include "schemas/constraint.h"
 #include "schemas/fields.h"
 
 enum { SWEEP_TRIALS_MAX = 10000000, SWEEP_NAME_MAX = 64 };
@@ -21,6 +22,7 @@ struct sweep_spec {
 #undef FIELD
 	struct sweep_axis *axes; /* in the order of the file; they point into space */
 	int64_t axis_count;
+	struct constraints *constraining; /* what `constraints` says; null: nothing */
 };
 
 extern const struct field_table sweep_fields;
@@ -35,12 +37,14 @@ bool sweep_is_grid(const struct sweep_spec *spec);
 
 /* Trials have numbers from 0 up to this.  Random and Sobol search: search.trials; more can be drawn
  * later without changing those before.  A grid has no trial at numbers that differ from another's
- * only in fields that do not count there (`when`). */
+ * only in fields that do not count there (`when`), nor where a constraint is broken; a Sobol search
+ * leaves those points out. */
 int64_t sweep_count(const struct sweep_spec *spec);
 
 /* What trial `number` is given: {"quant.weight_bits": 4, …}, in the order of the file; null where
  * there is no trial.  Grid: the last field changes fastest.  Random: a function of search.seed,
- * number and field; Sobol: point `number`, an axis a dimension. */
+ * number and field, drawn again where it breaks a constraint; Sobol: point `number`, an axis a
+ * dimension. */
 cJSON *sweep_assignment(const struct sweep_spec *spec, int64_t number);
 
 /* Trial `number`, checked and filled, with the sweep's retry and resources where it has none of its
@@ -50,7 +54,7 @@ cJSON *sweep_trial(const struct sweep_spec *spec, int64_t number, struct error *
 /* Of sweep_axis.c: reads one member of space, with a line in e for every problem. */
 int sweep_axis_parse(const cJSON *member, bool grid, struct sweep_axis *axis, struct error *e);
 cJSON *sweep_axis_value(const struct sweep_axis *axis, int64_t index);
-cJSON *sweep_axis_draw(const struct sweep_axis *axis, int64_t seed, int64_t number);
+cJSON *sweep_axis_draw(const struct sweep_axis *axis, int64_t seed, int64_t number, int again);
 cJSON *sweep_axis_sobol(const struct sweep_axis *axis, int64_t seed, int64_t number, int dimension);
 
 /* Whether its `when` holds, after what is assigned so far, for trials that have `trial` in common.

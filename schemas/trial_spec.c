@@ -262,6 +262,14 @@ int trial_check(const cJSON *trial, const char *where, struct error *e)
 	return problems ? problems : trial_check_whole(trial, where, e);
 }
 
+cJSON *trial_value(const struct field *field, const cJSON *assignment, const cJSON *trial)
+{
+	const cJSON *own = cJSON_GetObjectItemCaseSensitive(assignment, field->path);
+	const cJSON *value = own ? own : json_at(trial, field->path);
+
+	return value && !cJSON_IsNull(value) ? cJSON_Duplicate(value, true) : field_default(field);
+}
+
 bool trial_trains(const cJSON *filled)
 {
 	return strcmp(json_at(filled, "action")->valuestring, "train") == 0;

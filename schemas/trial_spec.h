@@ -31,6 +31,10 @@ int trial_check_whole(const cJSON *trial, const char *where, struct error *e);
 /* Fills in every default, in place; removes nulls; 32 weight bits become 0.  For checked trials. */
 void trial_fill(cJSON *trial);
 
+/* What the field is of a trial that has these values ({path: value}), else those of `trial`, else
+ * defaults.  The caller's to delete; null when there is none. */
+cJSON *trial_value(const struct field *field, const cJSON *assignment, const cJSON *trial);
+
 /* Of a filled trial: whether its action is train, and the epochs that it trains: none otherwise,
  * although train.epochs may say what a parent made of it trains. */
 bool trial_trains(const cJSON *filled);

@@ -62,6 +62,21 @@ static void seeds_scramble_differently(void **state)
 	assert_true(same < 10);
 }
 
+static uint32_t bits_of(uint32_t index)
+{
+	return (uint32_t)ldexp(sobol_coordinate(1, index, 2), 32);
+}
+
+/* A mere shift of all points would keep what two of them differ in. */
+static void flips_hang_on_the_bits_above(void **state)
+{
+	int kept = 0;
+
+	for (uint32_t i = 1; i < POINTS; i++)
+		kept += (bits_of(i) ^ bits_of(0)) == (sobol_point(i, 2) ^ sobol_point(0, 2));
+	assert_true(kept < 5);
+}
+
 /* What it is for: the mean of a smooth function of five coordinates, over scramblings. */
 static void means_come_closer_than_of_independent_draws(void **state)
 {
@@ -88,6 +103,7 @@ int main(void)
 	        cmocka_unit_test(every_axis_is_filled_evenly),
 	        cmocka_unit_test(two_axes_are_filled_evenly_together),
 	        cmocka_unit_test(seeds_scramble_differently),
+	        cmocka_unit_test(flips_hang_on_the_bits_above),
 	        cmocka_unit_test(means_come_closer_than_of_independent_draws),
 	};
 	return cmocka_run_group_tests_name("sobol", tests, NULL, NULL);

@@ -149,6 +149,36 @@ static void every_kind_of_mistake_in_a_space_has_its_line(void **state)
 	refuse_all(cases, sizeof cases / sizeof *cases);
 }
 
+static void every_kind_of_mistake_in_a_constraint_has_its_line(void **state)
+{
+	static const char *const cases[][2] = {
+	        {"[3]", "constraints[0]: 3: a text is expected"},
+	        {"[\"train.lr < 1\", \"train.sed = 1\"]",
+	         "constraints[1]: \"train.sed = 1\": train.sed is no field of a trial; did you "
+	         "mean "
+	         "\"train.seed\"?"},
+	        {"[\"train.lr <\"]", "constraints[0]: \"train.lr <\": near \")\": syntax error"},
+	        {"[\"lr < 1\"]", "constraints[0]: \"lr < 1\": no such column: lr"},
+	        {"[\"1 < 2\"]", "constraints[0]: \"1 < 2\": it names no field of a trial"},
+	        {"[\"train.lr < ?7\"]", "constraints[0]: \"train.lr < ?7\": fields are named by "
+	                                "their paths, not by ?"},
+	        {"[\"train.lr < random()\"]", "constraints[0]: \"train.lr < random()\": not "
+	                                      "authorized to use function: random"},
+	        {"[\"train.lr); drop table t --\"]",
+	         "constraints[0]: \"train.lr); drop table t --\": one expression is expected"},
+	        {"[\"train.lr > 1000\"]", "constraints: no combination of the space fulfils them"},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct error e = {{0}};
+		char *sweep = xformat("{\"name\": \"a\", \"trial\": %s, \"constraints\": %s}",
+		                      plain, cases[i][0]);
+		refuse_sweep(sweep, &e);
+		assert_line(&e, cases[i][1]);
+		free(sweep);
+	}
+}
+
 static void rules_between_fields_are_checked(void **state)
 {
 	static const char *const cases[][2] = {
@@ -304,6 +334,7 @@ int main(void)
 	        cmocka_unit_test(five_mistakes_are_listed_at_once),
 	        cmocka_unit_test(every_kind_of_sweep_mistake_has_its_line),
 	        cmocka_unit_test(every_kind_of_mistake_in_a_space_has_its_line),
+	        cmocka_unit_test(every_kind_of_mistake_in_a_constraint_has_its_line),
 	        cmocka_unit_test(rules_between_fields_are_checked),
 	        cmocka_unit_test(struct_holds_given_values_and_defaults),
 	        cmocka_unit_test(filling_twice_changes_nothing),

@@ -165,6 +165,69 @@ static void draws_leave_out_what_does_not_count(void **state)
 	sweep_spec_release(&spec);
 }
 
+static int count_trials(const struct sweep_spec *spec)
+{
+	int trials = 0;
+
+	for (int64_t i = 0; i < sweep_count(spec); i++) {
+		cJSON *a = sweep_assignment(spec, i);
+		trials += a != NULL;
+		cJSON_Delete(a);
+	}
+	return trials;
+}
+
+/* Between swept fields, fixed ones and defaults; texts, lists, and what has no value. */
+static void constraints_leave_combinations_out(void **state)
+{
+	static const struct {
+		const char *constraint;
+		int trials;
+	} cases[] = {
+	        {"train.epochs <= train.batch", 3},
+	        {"train.epochs < train.batch and train.shards = 1", 2},
+	        {"train.epochs + 2 <> train.batch or data.name = 'cifar10'", 3},
+	        {"data.name = 'shapes'", 4},
+	        {"start_from.file = 'x'", 4}, /* unknown is not false */
+	        {"max(train.epochs, train.batch) >= 4", 2},
+	        {"json_array_length(data.mean) = 3 or train.milestones is null", 4},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct sweep_spec spec;
+		char *search = xformat("\"kind\": \"grid\"}, \"constraints\": [\"train.seed >= 0\","
+		                       " \"%s\"], \"retry\": {",
+		                       cases[i].constraint);
+		parse_space("\"train.epochs\": {\"values\": [1, 2]},"
+		            " \"train.batch\": {\"values\": [1, 4]}",
+		            search, &spec);
+		if (count_trials(&spec) != cases[i].trials)
+			fail_msg("%s: %d trials", cases[i].constraint, count_trials(&spec));
+		sweep_spec_release(&spec);
+		free(search);
+	}
+}
+
+/* Random search asks for trials, and gets them. */
+static void draws_are_made_again_until_they_hold(void **state)
+{
+	struct sweep_spec spec;
+
+	parse_space("\"train.momentum\": {\"min\": 0, \"max\": 1},"
+	            " \"train.gamma\": {\"min\": 0, \"max\": 1}",
+	            "\"kind\": \"random\", \"trials\": 100},"
+	            " \"constraints\": [\"train.gamma < train.momentum / 4\"], \"retry\": {",
+	            &spec);
+	assert_int_equal(count_trials(&spec), 100);
+	for (int64_t i = 0; i < 100; i++) {
+		cJSON *a = sweep_assignment(&spec, i);
+		assert_true(4 * cJSON_GetObjectItem(a, "train.gamma")->valuedouble <
+		            cJSON_GetObjectItem(a, "train.momentum")->valuedouble);
+		cJSON_Delete(a);
+	}
+	sweep_spec_release(&spec);
+}
+
 static void a_trial_of_its_own_mind_keeps_its_resources(void **state)
 {
 	struct sweep_spec spec;
@@ -190,6 +253,8 @@ int main(void)
 	        cmocka_unit_test(sobol_search_fills_all_axes_evenly),
 	        cmocka_unit_test(fields_are_swept_where_their_when_holds),
 	        cmocka_unit_test(draws_leave_out_what_does_not_count),
+	        cmocka_unit_test(constraints_leave_combinations_out),
+	        cmocka_unit_test(draws_are_made_again_until_they_hold),
 	        cmocka_unit_test(a_trial_of_its_own_mind_keeps_its_resources),
 	};
 	return cmocka_run_group_tests_name("sweep", tests, NULL, NULL);
