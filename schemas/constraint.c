@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_MOST = 10000, STEPS_MOST = 100000 };
+enum { TEXT_MOST = 10000 };
 
 struct constraint {
 	sqlite3_stmt *statement;
@@ -19,6 +19,7 @@ struct constraints {
 	sqlite3 *memory;
 	struct constraint *item;
 	int count;
+	int selects; /* seen in the statement that is being prepared */
 };
 
 /* ---- what an expression may do ---- */
@@ -41,30 +42,23 @@ static bool is_pure(const char *function)
 	return false;
 }
 
+/* One select is the expression itself; one within it could run for ever. */
 static int authorize(void *self, int action, const char *a, const char *b, const char *c,
                      const char *d)
 {
-	bool allowed = action == SQLITE_SELECT || action == SQLITE_READ ||
+	struct constraints *all = self;
+	bool allowed = (action == SQLITE_SELECT && all->selects++ == 0) ||
 	               (action == SQLITE_FUNCTION && is_pure(b));
 
 	return allowed ? SQLITE_OK : SQLITE_DENY;
 }
 
-static int stop(void *self)
+static void open_memory(struct constraints *all)
 {
-	return 1;
-}
-
-static sqlite3 *open_memory(void)
-{
-	sqlite3 *memory = NULL;
-
-	if (sqlite3_open(":memory:", &memory) != SQLITE_OK)
+	if (sqlite3_open(":memory:", &all->memory) != SQLITE_OK)
 		abort(); /* no memory */
-	sqlite3_limit(memory, SQLITE_LIMIT_LENGTH, TEXT_MOST);
-	sqlite3_set_authorizer(memory, authorize, NULL);
-	sqlite3_progress_handler(memory, STEPS_MOST, stop, NULL);
-	return memory;
+	sqlite3_limit(all->memory, SQLITE_LIMIT_LENGTH, TEXT_MOST);
+	sqlite3_set_authorizer(all->memory, authorize, all);
 }
 
 /* ---- fields in an expression ---- */
@@ -139,6 +133,7 @@ static int prepare(struct constraints *all, struct constraint *c, const char *ex
 	const char *tail = "";
 	int status;
 
+	all->selects = 0;
 	text_add(&sql, "select (");
 	status = translate(c, expression, &sql, e);
 	text_add(&sql, ")");
@@ -157,13 +152,16 @@ static int prepare(struct constraints *all, struct constraint *c, const char *ex
 	return status;
 }
 
-struct constraints *constraints_parse(const cJSON *list, struct error *e)
+int constraints_parse(const cJSON *list, struct constraints **c, struct error *e)
 {
-	struct constraints *all = xcalloc(1, sizeof(*all));
 	const cJSON *item;
 	int problems = 0;
 
-	all->memory = open_memory();
+	*c = NULL;
+	if (!cJSON_GetArraySize(list))
+		return 0;
+	struct constraints *all = *c = xcalloc(1, sizeof(*all));
+	open_memory(all);
 	all->item = xcalloc((size_t)cJSON_GetArraySize(list) + 1, sizeof(*all->item));
 	cJSON_ArrayForEach (item, list) {
 		struct error problem = {{0}};
@@ -178,10 +176,7 @@ struct constraints *constraints_parse(const cJSON *list, struct error *e)
 		all->count++;
 		free(text);
 	}
-	if (!problems)
-		return all;
-	constraints_release(all);
-	return NULL;
+	return problems;
 }
 
 void constraints_release(struct constraints *c)
@@ -218,18 +213,16 @@ static void bind(sqlite3_stmt *s, int i, const cJSON *value)
 
 static bool holds(struct constraint *c, const cJSON *assignment, const cJSON *trial)
 {
-	bool broken = false;
-
 	for (int i = 0; i < c->fields; i++) {
 		cJSON *value = trial_value(c->field[i], assignment, trial);
 		bind(c->statement, i + 1, value);
 		cJSON_Delete(value);
 	}
-	if (sqlite3_step(c->statement) == SQLITE_ROW)
-		broken = sqlite3_column_type(c->statement, 0) != SQLITE_NULL &&
-		         sqlite3_column_double(c->statement, 0) == 0;
+	bool held = sqlite3_step(c->statement) == SQLITE_ROW &&
+	            (sqlite3_column_type(c->statement, 0) == SQLITE_NULL ||
+	             sqlite3_column_double(c->statement, 0) != 0);
 	sqlite3_reset(c->statement);
-	return !broken;
+	return held;
 }
 
 bool constraints_hold(struct constraints *c, const cJSON *assignment, const cJSON *trial)

@@ -9,12 +9,13 @@
 struct constraints; /* SQLite, in memory, with a statement each */
 
 /* Reads a list of texts.  A field of a trial is named by its path; operators and functions are
- * SQLite's, without those that depend on chance or time.  Appends a line to e for every problem;
- * null when there is one.  Release with constraints_release, which takes null. */
-struct constraints *constraints_parse(const cJSON *list, struct error *e);
+ * SQLite's, without queries, chance and time.  Appends a line to e for every problem, and
+ * returns how many there are.  *c is null for an empty list; release it after a failure too. */
+int constraints_parse(const cJSON *list, struct constraints **c, struct error *e);
 void constraints_release(struct constraints *c);
 
 /* Whether none is false, of a trial with these values ({path: value}), else those of `trial`, else
- * defaults.  As with SQL's CHECK, one that a missing value leaves open holds.  Null c: true. */
+ * defaults.  As with SQL's CHECK, one that a missing value leaves open holds; one that cannot be
+ * computed does not.  Null c: true. */
 bool constraints_hold(struct constraints *c, const cJSON *assignment, const cJSON *trial);
 #endif

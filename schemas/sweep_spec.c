@@ -57,12 +57,14 @@ static int check_objective(const cJSON *objective, struct error *e)
 	return problems;
 }
 
+static bool is_search(const cJSON *sweep, const char *kind)
+{
+	return strcmp(json_text(json_at(sweep, "search"), "kind", "grid"), kind) == 0;
+}
+
 static int check_search(const cJSON *sweep, struct error *e)
 {
-	const cJSON *search = json_at(sweep, "search");
-	bool grid = strcmp(json_text(search, "kind", "grid"), "grid") == 0;
-
-	if (grid || json_int(search, "trials", 0) > 0)
+	if (is_search(sweep, "grid") || json_int(json_at(sweep, "search"), "trials", 0) > 0)
 		return 0;
 	error_append(e, "search.trials: missing; allowed: how many trials the search draws");
 	return 1;
@@ -103,8 +105,7 @@ static int parse_space(const cJSON *space, bool grid, struct sweep_spec *spec, s
 
 static int check_dimensions(const struct sweep_spec *spec, const cJSON *sweep, struct error *e)
 {
-	if (strcmp(json_text(json_at(sweep, "search"), "kind", "grid"), "sobol") ||
-	    spec->axis_count <= SOBOL_DIMENSIONS)
+	if (!is_search(sweep, "sobol") || spec->axis_count <= SOBOL_DIMENSIONS)
 		return 0;
 	error_append(e, "space: more than %d fields, which search.kind sobol has dimensions for",
 	             SOBOL_DIMENSIONS);
@@ -120,28 +121,23 @@ static int check_count(const struct sweep_spec *spec, struct error *e)
 	return 1;
 }
 
-/* Everything that can be said field by field. */
-static int check_fields(const cJSON *sweep, struct error *e)
+/* Everything that can be said field by field; what is read into spec stays. */
+static int check_fields(const cJSON *sweep, struct sweep_spec *spec, struct error *e)
 {
 	const cJSON *trial = json_at(sweep, "trial"), *space = json_at(sweep, "space");
-	bool grid = strcmp(json_text(json_at(sweep, "search"), "kind", "grid"), "grid") == 0;
 	struct sweep_spec axes = {0};
-	struct error unheld = {{0}};
 	int problems = fields_check(&sweep_fields, sweep, "", e);
 
 	problems += fields_check_missing(&sweep_fields, sweep, "", e);
 	problems += check_name(json_at(sweep, "name"), e);
 	if (cJSON_IsObject(trial))
 		problems += trial_check_values(trial, "trial.", e);
-	problems += parse_space(space, grid, &axes, e);
+	problems += parse_space(space, is_search(sweep, "grid"), &axes, e);
 	problems += check_dimensions(&axes, sweep, e);
 	problems += check_search(sweep, e);
 	problems += check_objective(json_at(sweep, "objective"), e);
 	free(axes.axes);
-	constraints_release(constraints_parse(json_at(sweep, "constraints"), &unheld));
-	if (unheld.text[0])
-		error_append(e, "%s", unheld.text);
-	return problems + (unheld.text[0] != 0);
+	return problems + constraints_parse(json_at(sweep, "constraints"), &spec->constraining, e);
 }
 
 bool sweep_is_grid(const struct sweep_spec *spec)
@@ -273,14 +269,13 @@ int sweep_spec_parse(const cJSON *sweep, struct sweep_spec *spec, struct error *
 	struct error problems = {{0}};
 
 	*spec = (struct sweep_spec){0};
-	if (check_fields(sweep, &problems))
+	if (check_fields(sweep, spec, &problems))
 		return error_set(e, "%s", problems.text);
 	cJSON *filled = cJSON_Duplicate(sweep, true);
 	fields_fill(&sweep_fields, filled);
 	fields_load(&sweep_fields, filled, spec);
 	cJSON_Delete(filled);
 	parse_space(spec->space, sweep_is_grid(spec), spec, &problems);
-	spec->constraining = constraints_parse(spec->constraints, &problems);
 	if (check_count(spec, &problems) || check_trials(spec, &problems))
 		return error_set(e, "%s", problems.text);
 	return 0;

@@ -166,6 +166,8 @@ static void every_kind_of_mistake_in_a_constraint_has_its_line(void **state)
 	                                      "authorized to use function: random"},
 	        {"[\"train.lr); drop table t --\"]",
 	         "constraints[0]: \"train.lr); drop table t --\": one expression is expected"},
+	        {"[\"train.lr < (select 1)\"]",
+	         "constraints[0]: \"train.lr < (select 1)\": not authorized"},
 	        {"[\"train.lr > 1000\"]", "constraints: no combination of the space fulfils them"},
 	};
 

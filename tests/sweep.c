@@ -208,6 +208,18 @@ static void constraints_leave_combinations_out(void **state)
 	}
 }
 
+/* However often they were asked before. */
+static void constraints_do_not_wear_out(void **state)
+{
+	struct sweep_spec spec;
+
+	parse_space("\"train.seed\": {\"min\": 0, \"max\": 39999, \"step\": 1}",
+	            "\"kind\": \"grid\"}, \"constraints\": [\"train.seed % 2 = 0\"], \"retry\": {",
+	            &spec);
+	assert_int_equal(count_trials(&spec), 20000);
+	sweep_spec_release(&spec);
+}
+
 /* Random search asks for trials, and gets them. */
 static void draws_are_made_again_until_they_hold(void **state)
 {
@@ -254,6 +266,7 @@ int main(void)
 	        cmocka_unit_test(fields_are_swept_where_their_when_holds),
 	        cmocka_unit_test(draws_leave_out_what_does_not_count),
 	        cmocka_unit_test(constraints_leave_combinations_out),
+	        cmocka_unit_test(constraints_do_not_wear_out),
 	        cmocka_unit_test(draws_are_made_again_until_they_hold),
 	        cmocka_unit_test(a_trial_of_its_own_mind_keeps_its_resources),
 	};
