@@ -126,6 +126,22 @@ beside() { # what a sweep names lies beside it, and we are elsewhere
 		refuses 1 "split.file|none.json" "$trawl" launch --db "$dir/far.db" "$dir/far/sweep.json"
 }
 law what_a_sweep_names_lies_beside_it beside
+beside_in_values() { # of swept fields, members and OOD sets
+	mkdir -p "$dir/far/digits" # one image of one pixel
+	printf '\0\0\10\3\0\0\0\1\0\0\0\1\0\0\0\1x' >"$dir/far/digits/t10k-images-idx3-ubyte"
+	printf '\0\0\10\1\0\0\0\1\0' >"$dir/far/digits/t10k-labels-idx1-ubyte"
+	cat >"$dir/far/values.json" <<-J
+		{"name": "values", "trial": {"action": "ensemble", "data": {"name": "shapes", "limit": 64, "test_limit": 32},
+		 "model": {"name": "resnet20", "width": 4}, "train": {"epochs": 1, "batch": 32}},
+		 "space": {"ensemble.members": {"values": [[
+		  {"start_from": {"file": "w.safetensors"}, "ood": {"sets": [{"data": "idx", "path": "digits"}]}},
+		  {"train": {"seed": 2}}]]}},
+		 "objective": [{"metric": "accuracy", "goal": "max"}]}
+	J
+	"$trawl" launch --db "$dir/values.db" "$dir/far/values.json" &&
+		[ "$(sqlite3 "$dir/values.db" "select count(*) from trial where spec ->> '$.start_from.file' like '/%/w.safetensors' and spec ->> '$.ood.sets[0].path' like '/%/digits'")" = 1 ]
+}
+law what_values_of_a_sweep_name_lies_beside_it beside_in_values
 law a_picture_without_a_landscape_says_what_makes_one refuses 1 'no landscape|"action": "landscape"' \
 	"$trawl" plot landscape 1
 draws() { # a line and a plane of made-up values, both kinds of file
