@@ -59,17 +59,25 @@ int verb_workers(const struct options *o, struct error *e)
 	return rc;
 }
 
-static const char trials_sql[] =
-        "select t.id trial, s.name study, case st.role when 'parent' then 'parent' else st.number "
-        "end number,"
-        " t.state, t.attempt, trim(replace(st.assignment, '\"', ''), '{}') swept,"
-        " iif(t.state = 'done', a.epochs, a.epoch) || '/' || a.epochs epoch,"
-        " coalesce((select value from result r where r.trial = t.id and r.metric = 'accuracy'),"
-        "  a.accuracy) accuracy, t.why"
-        " from study_trial st join study s on s.id = st.study join trial t on t.id = st.trial"
-        " left join attempt a on a.trial = t.id and a.attempt = t.attempt"
-        " where (?1 = '' or s.name = ?1) and (?2 = '' or t.state = ?2)"
-        " order by s.id, st.number < 0 desc, st.number";
+/* Of a swept field people are shown the last part of its name and the first part of its value. */
+#define SWEPT_WHOLE "st.assignment"
+#define SWEPT_SHOWN                                                                          \
+	"(select group_concat(replace(key, rtrim(key, replace(key, '.', '')), '') || '=' ||" \
+	" iif(length(value) > 24, substr(value, 1, 23) || '…', value), ' ')"               \
+	" from (select key, iif(type in ('true', 'false', 'null'), type, value) value"       \
+	" from json_each(st.assignment)))"
+#define TRIALS_SQL(swept)                                                                        \
+	"select t.id trial, s.name study, case st.role when 'parent' then 'parent' else "        \
+	"st.number "                                                                             \
+	"end number,"                                                                            \
+	" t.state, t.attempt, " swept " swept,"                                                  \
+	" iif(t.state = 'done', a.epochs, a.epoch) || '/' || a.epochs epoch,"                    \
+	" coalesce((select value from result r where r.trial = t.id and r.metric = 'accuracy')," \
+	"  a.accuracy) accuracy, t.why"                                                          \
+	" from study_trial st join study s on s.id = st.study join trial t on t.id = st.trial"   \
+	" left join attempt a on a.trial = t.id and a.attempt = t.attempt"                       \
+	" where (?1 = '' or s.name = ?1) and (?2 = '' or t.state = ?2)"                          \
+	" order by s.id, st.number < 0 desc, st.number"
 
 static int check_state(const char *state, struct error *e)
 {
@@ -95,12 +103,14 @@ int verb_status(const struct options *o, struct error *e)
 	int rc = -1;
 	if (!d || (o->words && !(study = verb_find_study(d, o, e))))
 		goto out;
-	rc = verb_query(d, &r, e, trials_sql, 2, (const char *[]){study ? study : "", state});
+	bool whole = option_given(o, "--json") || option_given(o, "--csv");
+	rc = verb_query(d, &r, e, whole ? TRIALS_SQL(SWEPT_WHOLE) : TRIALS_SQL(SWEPT_SHOWN), 2,
+	                (const char *[]){study ? study : "", state});
 	if (rc)
 		goto out;
 	verb_print(o, &r, "no trials");
 	rows_release(&r);
-	if (!option_given(o, "--json") && !option_given(o, "--csv") &&
+	if (!whole &&
 	    !verb_query(d, &r, e,
 	                "select kind, text from event where kind in ('quarantined',"
 	                " 'wal_large', 'disk_low') and at_ms > 1000 * (unixepoch() - 86400) order "
