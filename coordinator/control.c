@@ -19,7 +19,8 @@ static int64_t named_study(struct turn *t, const cJSON *args, cJSON **result, st
 
 static int set_state(struct turn *t, int64_t study, const char *state, bool now)
 {
-	sql_run(t->db, "update study set state = ?, pause_now = ? where id = ?", state, now, study);
+	sql_run(t->db, "update study set state = ?, pause_now = ?, due = 1 where id = ?", state,
+	        now, study);
 	study_hold(t->db, study);
 	t->all = true;
 	return 0;

@@ -10,8 +10,9 @@
 enum { READ_SECONDS = 10 };
 
 static const char study_sql[] =
-        "select s.name, s.state, count(*) total, sum(t.state = 'done') done,"
-        " sum(t.state = 'leased') running, sum(t.state in ('waiting', 'ready', 'paused')) waiting,"
+        "select s.name, s.state, count(*) + s.total - s.cursor total, sum(t.state = 'done') done,"
+        " sum(t.state = 'leased') running, sum(t.state in ('waiting', 'ready', 'paused'))"
+        " + s.total - s.cursor waiting,"
         " sum(t.state in ('failed', 'infeasible', 'skipped', 'cancelled', 'pruned')) failed,"
         " min(t.started_ms) first_ms, max(t.ended_ms) last_ms from study s"
         " join study_trial st on st.study = s.id join trial t on t.id = st.trial"
@@ -271,7 +272,7 @@ static void draw_total(struct text *out, const struct screen *v, int width, bool
 	int64_t first = INT64_MAX, last = 0;
 	char spent_text[24], left[24] = "";
 	for (int64_t i = 0; i < v->trial.count; i++) {
-		part += trial_part(v, i) / (double)v->trial.count;
+		part += trial_part(v, i) / (double)(screen_count(v, "total"));
 		int64_t at = rows_int(&v->trial, i, "first_ms", INT64_MAX);
 		first = at < first ? at : first;
 		at = rows_int(&v->trial, i, "ended_ms", 0);

@@ -31,6 +31,7 @@ static const char *const migrations[STORE_SCHEMA - 1] = {
         "parent integer, layer text not null, members text not null, channels integer not null, "
         "width integer not null, macs real not null, primary key (trial, node)) strict, without "
         "rowid;",
+        "alter table study add column due integer not null default 1;",
 };
 
 static int failed(struct store *s, struct error *e, const char *doing)

@@ -1,6 +1,7 @@
 /* A sweep becomes a study, and the study's trials, a chunk at a time. */
 #include "coordinator/study.h"
 #include "coordinator/plan.h"
+#include "coordinator/search.h"
 #include "coordinator/turn.h"
 #include "coordinator/view.h"
 #include "core/base/json.h"
@@ -24,6 +25,15 @@ static int64_t study_find(struct sql *db, const char *name, cJSON **sweep, cJSON
 		*digests = cJSON_Parse(sql_text(rows, 2));
 	sql_end(rows);
 	return id;
+}
+
+static cJSON *study_known(struct sql *db, int64_t id)
+{
+	char *text = sql_get_text(db, "select digests from study where id = ?", id);
+	cJSON *known = text ? cJSON_Parse(text) : NULL;
+
+	free(text);
+	return known ? known : cJSON_CreateObject();
 }
 
 static cJSON *plan_json(const char *study, const struct plan *plan, bool extended, bool dry_run)
@@ -50,8 +60,9 @@ static int64_t study_save(struct turn *t, const char *name, int64_t id, const cJ
 
 	if (id)
 		sql_run(t->db,
-		        "update study set sweep = ?, digests = ?, total = ?, cursor = 0, "
-		        "state = 'active', pause_now = 0 where id = ?",
+		        "update study set sweep = ?1, digests = ?2, total = ?3, cursor = iif(?1 "
+		        "->> '$.search.kind' in ('tpe', 'nsga2'), cursor, 0), due = 1, "
+		        "state = 'active', pause_now = 0 where id = ?4",
 		        (const char *)text, (const char *)known, total, id);
 	else
 		sql_run(t->db,
@@ -155,22 +166,22 @@ static bool is_made(struct sql *db, int64_t study, bool drawn, int64_t number,
 	                   study, assignment) == 1;
 }
 
-static void make_trial(struct turn *t, struct study_target *study, const struct sweep_spec *sweep,
-                       int64_t number)
+/* Whether there is one more that has not ended. */
+static bool make_trial(struct turn *t, struct study_target *study, const struct sweep_spec *sweep,
+                       int64_t number, const cJSON *assignment)
 {
 	bool drawn = !sweep_is_grid(sweep);
-	cJSON *assignment = sweep_assignment(sweep, number), *trial = NULL;
-
-	if (!assignment)
-		return;
+	cJSON *trial = NULL;
+	int64_t id = 0;
 	char *text = json_canonical(assignment);
 	struct error e = {{0}};
 
 	if (!is_made(t->db, study->id, drawn, number, text)) {
 		int64_t made =
 		        sql_get_int(t->db, 0, "select trials from study where id = ?", study->id);
-		trial = sweep_trial(sweep, number, &e);
-		if (!trial || !trial_want(t, study, trial, drawn ? number : made, text, &e))
+		trial = sweep_trial_of(sweep, assignment, &e);
+		id = trial ? trial_want(t, study, trial, drawn ? number : made, text, &e) : 0;
+		if (!id)
 			event_add(t->db, t->now_ms, "trial_not_made", study->id, 0, 0, "%s: %s",
 			          text, e.text);
 		else
@@ -179,7 +190,7 @@ static void make_trial(struct turn *t, struct study_target *study, const struct 
 	}
 	free(text);
 	cJSON_Delete(trial);
-	cJSON_Delete(assignment);
+	return sql_get_int(t->db, 0, "select ended_ms is null from trial where id = ?", id);
 }
 
 /* Numbers [cursor, …) of one study, as many as fit into a chunk. */
@@ -193,10 +204,14 @@ static int64_t make_chunk(struct turn *t, int64_t id, int64_t cursor, const char
 	                             .digests = {cJSON_Parse(digests), &t->options->files, NULL}};
 	int64_t done = 0;
 
-	if (sweep_spec_parse(sweep, &spec, &e) == 0) {
+	if (sweep_spec_load(sweep, &spec, &e) == 0) {
 		int64_t count = sweep_count(&spec);
-		for (; cursor + done < count && done < limit && !t->db->failure; done++)
-			make_trial(t, &study, &spec, cursor + done);
+		for (; cursor + done < count && done < limit && !t->db->failure; done++) {
+			cJSON *assignment = sweep_assignment(&spec, cursor + done);
+			if (assignment)
+				make_trial(t, &study, &spec, cursor + done, assignment);
+			cJSON_Delete(assignment);
+		}
 		sql_run(t->db, "update study set cursor = ? where id = ?", cursor + done, id);
 	} else {
 		event_add(t->db, t->now_ms, "sweep_not_read", id, 0, 0, "%s", e.text);
@@ -208,17 +223,55 @@ static int64_t make_chunk(struct turn *t, int64_t id, int64_t cursor, const char
 	return done;
 }
 
-bool study_advance(struct turn *t)
+/* Trials of what a search proposed; the study is due until all its room is taken. */
+static void make_proposed(struct turn *t, const struct proposal *p)
+{
+	struct study_target study = {.id = p->study};
+	struct sweep_spec spec;
+	struct error unread;
+	const cJSON *assignment;
+	int64_t made = 0, running = 0;
+
+	study.digests =
+	        (struct study_digests){study_known(t->db, p->study), &t->options->files, NULL};
+	if (sweep_spec_load(p->sweep, &spec, &unread) == 0)
+		cJSON_ArrayForEach (assignment, p->assignment)
+			running += make_trial(t, &study, &spec, p->cursor + made++, assignment);
+	sql_run(t->db, "update study set cursor = ?, due = max(due, ?) where id = ?",
+	        p->cursor + made, (int64_t)(running < p->room), p->study);
+	if (p->end.text[0]) {
+		event_add(t->db, t->now_ms, "search_ended", p->study, 0, 0, "%s", p->end.text);
+		sql_run(t->db, "update study set total = cursor where id = ?", p->study);
+	}
+	sweep_spec_release(&spec);
+	cJSON_Delete(study.digests.known);
+}
+
+/* A study whose sweep was launched again meanwhile, in this very turn, is looked at anew. */
+static bool stands(struct sql *db, const struct proposal *p)
+{
+	return sql_get_int(db, 0,
+	                   "select 1 from study where id = ? and cursor = ? and state = 'active'",
+	                   p->study, p->cursor) == 1;
+}
+
+#define ADAPTIVE "sweep ->> '$.search.kind' in ('tpe', 'nsga2')"
+
+bool study_advance(struct turn *t, const struct proposals *proposals)
 {
 	int64_t left = t->options->chunk;
+
+	for (size_t i = 0; i < proposals->count; i++)
+		if (stands(t->db, &proposals->list[i]))
+			make_proposed(t, &proposals->list[i]);
 
 	while (left > 0 && !t->db->failure) {
 		struct sql_rows *rows = sql_query(
 		        t->db,
-		        "select id, cursor, sweep, digests from study where cursor < total and "
-		        "state <> 'cancelled' order by id limit 1");
+		        "select id, cursor, sweep, digests from study where due = 1 and cursor < "
+		        "total and state <> 'cancelled' and not " ADAPTIVE " order by id limit 1");
 		if (!sql_next(rows))
-			return false;
+			break;
 		int64_t id = sql_int(rows, 0), cursor = sql_int(rows, 1);
 		char *sweep = xstrdup(sql_text(rows, 2)), *digests = xstrdup(sql_text(rows, 3));
 		sql_end(rows);
@@ -227,8 +280,8 @@ bool study_advance(struct turn *t)
 		free(digests);
 	}
 	return sql_get_int(t->db, 0,
-	                   "select 1 from study where cursor < total and state <> 'cancelled'") ==
-	       1;
+	                   "select 1 from study where due = 1 and cursor < total and (state = "
+	                   "'active' or (state = 'paused' and not " ADAPTIVE "))") == 1;
 }
 
 /* A sweep of one combination: the study's own, with only these values. */

@@ -9,6 +9,7 @@
 
 struct turn;
 struct sql;
+struct proposals;
 
 /* How a launch reads what lies outside of the database.  Either may be null: then sweeps must bring
  * the digests along. */
@@ -44,8 +45,9 @@ int study_cancel(struct turn *t, const cJSON *args, cJSON **result, struct error
  * counters at zero. */
 int study_retry(struct turn *t, const cJSON *args, cJSON **result, struct error *e);
 
-/* Makes the next chunk of trials of every study that is not complete; whether any is left. */
-bool study_advance(struct turn *t);
+/* Makes the next chunk of trials of every study whose trials hang on their numbers alone, and those
+ * that were proposed for the others; whether any study is due. */
+bool study_advance(struct turn *t, const struct proposals *proposals);
 
 /* Digests of what a trial reads, filled in from `digests` ({"data NAME PATH": digest, "file PATH":
  * digest}), which learns what files tells. */

@@ -1,6 +1,7 @@
 /* The life of a trial: trial.def as a table, and the one function that moves a trial. */
 #include "coordinator/trial.h"
 #include "coordinator/artifact.h"
+#include "coordinator/search.h"
 #include "core/base/text.h"
 #include <assert.h>
 #include <ctype.h>
@@ -168,6 +169,8 @@ bool trial_move(struct sql *db, int64_t now_ms, int64_t trial, int64_t attempt,
 	history_add(db, now_ms, &t, event, to, worker, c->why);
 	if (trial_state_final(to) || trial_state_final(t.state))
 		unsettle_dependants(db, trial);
+	if (trial_state_final(to))
+		search_note(db, trial);
 	return true;
 }
 

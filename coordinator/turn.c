@@ -2,6 +2,7 @@
  */
 #include "coordinator/turn.h"
 #include "coordinator/artifact.h"
+#include "coordinator/search.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include <stdio.h>
@@ -237,8 +238,10 @@ static void note_disk(struct coordinator *c, struct turn *t, const struct turn_i
 		          (long)(in->free_bytes >> 20), (long)(c->options.free_bytes_min >> 20));
 }
 
-static void run(struct coordinator *c, struct turn *t, const struct turn_input *in)
+static void run(struct coordinator *c, struct turn *t, const struct turn_input *in,
+                const struct proposals *proposals)
 {
+	search_looked(t->db, proposals);
 	mind_the_gap(c, t, in);
 	note_disk(c, t, in);
 	forget_deleted(t, in);
@@ -246,13 +249,15 @@ static void run(struct coordinator *c, struct turn *t, const struct turn_input *
 		handle(t, &in->messages[i]);
 	if (in->drained)
 		lease_expire(t);
-	t->out->more = study_advance(t);
+	t->out->more = study_advance(t, proposals);
 	t->all |= trial_settle(t->db, t->now_ms) > 0;
 	turn_orders(t);
 	sweep(c, t, in);
 	list_doomed(t);
 	t->out->wake_ms = wake_time(t);
 }
+
+enum { PROPOSED_MOST = 16 }; /* trials, before messages are handled again */
 
 int turn_run(struct coordinator *c, const struct turn_input *in, struct turn_output *out,
              struct error *e)
@@ -262,11 +267,13 @@ int turn_run(struct coordinator *c, const struct turn_input *in, struct turn_out
 	                 .now_ms = in->wall_ms,
 	                 .out = out,
 	                 .leasing = !in->alone && !disk_is_low(c, in)};
+	struct proposals proposals;
 	int status = 0;
 
 	*out = (struct turn_output){0};
+	search_propose(c->db, PROPOSED_MOST, &proposals);
 	sql_run(c->db, "begin immediate");
-	run(c, &t, in);
+	run(c, &t, in, &proposals);
 	sql_run(c->db, "commit");
 	if (c->db->failure) {
 		status = error_set(e, "the turn was not committed: %s", c->db->error.text);
@@ -283,6 +290,7 @@ int turn_run(struct coordinator *c, const struct turn_input *in, struct turn_out
 	for (size_t i = 0; i < t.heard_count; i++)
 		free(t.heard[i].agent);
 	free(t.heard);
+	proposals_release(&proposals);
 	return status;
 }
 

@@ -1,5 +1,6 @@
 /* One turn of the coordinator: messages in, one transaction, messages out.
  *
+ *   look what adaptive searches want;
  *   begin immediate;  each message;  expire (if the sockets were drained);  settle;  lease;  commit
  *
  * Nothing is known outside of the database; time, randomness, files and sockets are the caller's.

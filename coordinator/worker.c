@@ -1,5 +1,6 @@
 /* Agents as the coordinator knows them: what they have, whether they may be given work. */
 #include "coordinator/worker.h"
+#include "coordinator/search.h"
 #include "coordinator/turn.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
@@ -43,6 +44,7 @@ void on_hello(struct turn *t, const cJSON *body)
 	        at_least(body, "memory_mb", 0), at_least(body, "gpus", 0), labels, data,
 	        json_text(body, "numerics", ""), json_text(body, "version", ""), draining,
 	        t->now_ms);
+	search_note(t->db, 0);
 	int64_t worker = worker_of(t->db, agent);
 	cJSON *reply = cJSON_CreateObject();
 	cJSON_AddNumberToObject(reply, "worker", (double)worker);

@@ -1,4 +1,4 @@
--- trawl's database, schema 2.  Written by the coordinator only; read it while it is written.
+-- trawl's database, schema 4.  Written by the coordinator only; read it while it is written.
 -- Times are milliseconds since 1970 (UTC).  Views for people are in views.sql.
 
 create table coordinator(                    -- one row: who owns this file
@@ -17,7 +17,8 @@ create table study(
 	created_ms integer not null,
 	cursor integer not null default 0,       -- how many of the sweep's combinations were looked at
 	total integer not null,                  -- how many it has
-	trials integer not null default 0        -- how many trials were made so far
+	trials integer not null default 0,       -- how many trials were made so far
+	due integer not null default 1           -- more may be made now: this turn looks
 ) strict;
 
 create table ask(                            -- the different things that trials ask of an agent

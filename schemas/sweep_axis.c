@@ -244,13 +244,57 @@ cJSON *sweep_axis_draw(const struct sweep_axis *axis, int64_t seed, int64_t numb
 	return value_between(axis, random_uniform(&s, (uint64_t)again));
 }
 
-cJSON *sweep_axis_sobol(const struct sweep_axis *axis, int64_t seed, int64_t number, int dimension)
+cJSON *sweep_axis_at(const struct sweep_axis *axis, double u)
 {
-	double u = sobol_coordinate(seed, (uint32_t)number, dimension);
-
 	if (axis->count)
 		return sweep_axis_value(axis, (int64_t)(u * (double)axis->count));
 	return value_between(axis, u);
+}
+
+bool sweep_axis_ordered(const struct sweep_axis *axis)
+{
+	const cJSON *item = axis->values ? axis->values->child : NULL;
+	bool rises = true, falls = true;
+
+	if (!axis->values)
+		return true;
+	for (; item && item->next; item = item->next) {
+		if (!cJSON_IsNumber(item) || !cJSON_IsNumber(item->next))
+			return false;
+		rises = rises && item->valuedouble < item->next->valuedouble;
+		falls = falls && item->valuedouble > item->next->valuedouble;
+	}
+	return item && cJSON_IsNumber(item) && (rises || falls);
+}
+
+static double place_between(const struct sweep_axis *axis, double x)
+{
+	double half = axis->field->type == FIELD_INTEGER ? 0.5 : 0;
+	double low = axis->min - half, high = axis->max + half;
+	double u =
+	        axis->log ? (log(x) - log(low)) / (log(high) - log(low)) : (x - low) / (high - low);
+
+	return high > low ? fmin(fmax(u, 0), nextafter(1, 0)) : 0.5;
+}
+
+double sweep_axis_place(const struct sweep_axis *axis, const cJSON *value)
+{
+	const cJSON *item;
+	int64_t index = 0;
+
+	if (!axis->values && !cJSON_IsNumber(value))
+		return NAN;
+	if (!axis->count)
+		return place_between(axis, value->valuedouble);
+	if (!axis->values)
+		index = (int64_t)floor((value->valuedouble - axis->min) / axis->step + 0.5);
+	else
+		for (item = axis->values->child; item && !cJSON_Compare(item, value, true);) {
+			item = item->next;
+			index++;
+		}
+	return index < 0 || index >= axis->count ? NAN
+	                                         : ((double)index + 0.5) / (double)axis->count;
 }
 
 static bool is_one_of(const cJSON *list, const cJSON *assignment, const cJSON *trial)

@@ -145,6 +145,11 @@ bool sweep_is_grid(const struct sweep_spec *spec)
 	return strcmp(spec->search_kind, "grid") == 0;
 }
 
+bool sweep_is_adaptive(const struct sweep_spec *spec)
+{
+	return strcmp(spec->search_kind, "tpe") == 0 || strcmp(spec->search_kind, "nsga2") == 0;
+}
+
 int64_t sweep_count(const struct sweep_spec *spec)
 {
 	int64_t count = 1;
@@ -160,9 +165,10 @@ static cJSON *drawn(const struct sweep_spec *spec, int64_t axis, int64_t number,
 {
 	const struct sweep_axis *a = spec->axes + axis;
 
-	return strcmp(spec->search_kind, "sobol") == 0
-	               ? sweep_axis_sobol(a, spec->search_seed, number, (int)axis)
-	               : sweep_axis_draw(a, spec->search_seed, number, again);
+	if (strcmp(spec->search_kind, "sobol") == 0)
+		return sweep_axis_at(
+		        a, sobol_coordinate(spec->search_seed, (uint32_t)number, (int)axis));
+	return sweep_axis_draw(a, spec->search_seed, number, again);
 }
 
 /* Values for all axes that count; null for a combination that another number stands for. */
@@ -193,7 +199,8 @@ static cJSON *assign(const struct sweep_spec *spec, int64_t number, int again)
 cJSON *sweep_assignment(const struct sweep_spec *spec, int64_t number)
 {
 	enum { DRAWS_MOST = 1000 };
-	int draws = strcmp(spec->search_kind, "random") == 0 ? DRAWS_MOST : 1;
+	bool again_differs = !sweep_is_grid(spec) && strcmp(spec->search_kind, "sobol") != 0;
+	int draws = again_differs ? DRAWS_MOST : 1;
 
 	for (int again = 0; again < draws; again++) {
 		cJSON *assignment = assign(spec, number, again);
@@ -218,14 +225,10 @@ static void put_common(const struct sweep_spec *spec, cJSON *trial)
 	}
 }
 
-cJSON *sweep_trial(const struct sweep_spec *spec, int64_t number, struct error *e)
+cJSON *sweep_trial_of(const struct sweep_spec *spec, const cJSON *assignment, struct error *e)
 {
 	struct error problems = {{0}};
-	cJSON *assignment = sweep_assignment(spec, number);
 	const cJSON *value = NULL;
-
-	if (!assignment)
-		return NULL;
 	cJSON *trial = cJSON_Duplicate(spec->trial, true);
 	cJSON_ArrayForEach (value, assignment)
 		json_put(trial, value->string, cJSON_Duplicate(value, true));
@@ -234,13 +237,21 @@ cJSON *sweep_trial(const struct sweep_spec *spec, int64_t number, struct error *
 		char *text = json_print(assignment, false);
 		error_set(e, "%s", problems.text);
 		if (spec->axis_count)
-			error_append(e, "(trial %lld: %s)", (long long)number, text);
+			error_append(e, "(of %s)", text);
 		free(text);
 		cJSON_Delete(trial);
 		trial = NULL;
 	} else {
 		trial_fill(trial);
 	}
+	return trial;
+}
+
+cJSON *sweep_trial(const struct sweep_spec *spec, int64_t number, struct error *e)
+{
+	cJSON *assignment = sweep_assignment(spec, number);
+	cJSON *trial = assignment ? sweep_trial_of(spec, assignment, e) : NULL;
+
 	cJSON_Delete(assignment);
 	return trial;
 }
@@ -264,7 +275,7 @@ static int check_trials(const struct sweep_spec *spec, struct error *e)
 	return !made;
 }
 
-int sweep_spec_parse(const cJSON *sweep, struct sweep_spec *spec, struct error *e)
+int sweep_spec_load(const cJSON *sweep, struct sweep_spec *spec, struct error *e)
 {
 	struct error problems = {{0}};
 
@@ -276,6 +287,15 @@ int sweep_spec_parse(const cJSON *sweep, struct sweep_spec *spec, struct error *
 	fields_load(&sweep_fields, filled, spec);
 	cJSON_Delete(filled);
 	parse_space(spec->space, sweep_is_grid(spec), spec, &problems);
+	return 0;
+}
+
+int sweep_spec_parse(const cJSON *sweep, struct sweep_spec *spec, struct error *e)
+{
+	struct error problems = {{0}};
+
+	if (sweep_spec_load(sweep, spec, e))
+		return -1;
 	if (check_count(spec, &problems) || check_trials(spec, &problems))
 		return error_set(e, "%s", problems.text);
 	return 0;
