@@ -25,7 +25,8 @@ struct proposals {
 /* Looks at all studies that are due, for at most so many trials together.  A pure function of the
  * database.  Release in any case. */
 void search_propose(struct sql *db, int64_t most, struct proposals *p);
-/* First thing in the turn's transaction: they are no longer due, but for what its messages bring. */
+/* First thing in the turn's transaction: they are no longer due, but for what its messages bring.
+ */
 void search_looked(struct sql *db, const struct proposals *p);
 void proposals_release(struct proposals *p);
 

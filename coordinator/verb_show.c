@@ -44,11 +44,12 @@ static void print_tree(const struct options *o, struct rows *r)
 /* Categories with what the trial lost against its full-precision ancestor. */
 static const char categories_sql[] =
         "with own as (select category, name, max(iif(metric = 'accuracy', value, null)) accuracy,"
-        "  max(iif(metric = 'train_accuracy', value, null)) train_accuracy"
+        "  max(iif(metric = 'train_accuracy', value, null)) train_accuracy,"
+        "  max(iif(metric = 'submodel', cast(value as integer), null)) submodel"
         "  from category_metric where trial = ?1 group by category)"
         " select own.category, own.name, own.accuracy, f.value full_precision,"
         "  f.value - own.accuracy gap, own.train_accuracy,"
-        "  own.train_accuracy - own.accuracy train_gap from own"
+        "  own.train_accuracy - own.accuracy train_gap, own.submodel from own"
         " left join full_precision_ancestor p on p.trial = cast(?1 as integer)"
         " left join category_metric f on f.trial = p.ancestor and f.category = own.category"
         "  and f.metric = 'accuracy' order by own.category";

@@ -104,7 +104,6 @@ law another_sweep_of_that_name_is_refused refuses 4 "first|epochs" "$trawl" laun
 law studies_share_equal_trials "$trawl" launch "$dir/second.json"
 law only_one_more_trial_was_made is "select count(*) from trial" 5
 law every_reader_speaks_json every_reader_speaks_json
-law a_long_value_is_shown_short says "seed=" "$trawl" status
 law sql_only_reads refuses 1 "only reading" "$trawl" sql "delete from trial"
 law a_study_and_a_trial_are_not_compared refuses 1 "first is a study|first/0 is a trial" "$trawl" compare first first/0
 law nothing_done_is_nothing_to_compare refuses 1 "no trial that is done" "$trawl" compare first second
@@ -140,8 +139,10 @@ beside_in_values() { # of swept fields, members and OOD sets
 		 "objective": [{"metric": "accuracy", "goal": "max"}]}
 	J
 	"$trawl" launch --db "$dir/values.db" "$dir/far/values.json" &&
-		[ "$(sqlite3 "$dir/values.db" "select count(*) from trial where spec ->> '$.start_from.file' like '/%/w.safetensors'
-			and spec ->> '$.ood.sets[0].path' like '/%/digits'")" = 1 ]
+		[ "$(sqlite3 "$dir/values.db" "select count(*) from trial where
+			spec ->> '$.start_from.file' like '/%/w.safetensors' and
+			spec ->> '$.ood.sets[0].path' like '/%/digits'")" = 1 ] &&
+		says '…' "$trawl" status --db "$dir/values.db"
 }
 law what_values_of_a_sweep_name_lies_beside_it beside_in_values
 law a_picture_without_a_landscape_says_what_makes_one refuses 1 'no landscape|"action": "landscape"' \

@@ -79,7 +79,8 @@ static void every_kind_of_sweep_mistake_has_its_line(void **state)
 	        {"{\"name\": \"a\", \"trial\": T, \"serach\": {}}",
 	         "serach: unknown field; did you mean \"search\"?"},
 	        {"{\"name\": \"a\", \"trial\": T, \"search\": {\"kind\": \"gird\"}}",
-	         "search.kind: found \"gird\"; allowed: grid | random | sobol | tpe | nsga2; did you mean "
+	         "search.kind: found \"gird\"; allowed: grid | random | sobol | tpe | nsga2; did "
+	         "you mean "
 	         "\"grid\"?"},
 	        {"{\"name\": \"a\", \"trial\": T, \"search\": {\"kind\": \"random\"}}",
 	         "search.trials: missing; allowed: how many trials the search draws"},

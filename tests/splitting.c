@@ -324,6 +324,22 @@ static void one_network_serves_the_trunk_and_the_grouping(void **state)
 	assert_same_file("warm1", "warm2", "weights.safetensors");
 }
 
+/* The result says which submodel has which class: two at least each, and all of them. */
+static void assert_submodels_are_told(const cJSON *outcome, int submodels)
+{
+	int classes[8] = {0}, all = 0;
+	const cJSON *item;
+
+	cJSON_ArrayForEach (item, json_at(outcome, "body.categories"))
+		if (!strcmp(json_text(item, "metric", ""), "submodel"))
+			classes[json_int(item, "value", 0)]++;
+	for (int i = 0; i < submodels; i++) {
+		assert_true(classes[i] >= 2);
+		all += classes[i];
+	}
+	assert_int_equal(all, 10);
+}
+
 static void a_split_parent_brings_its_tree(void **state)
 {
 	struct error e = {{0}};
@@ -342,6 +358,7 @@ static void a_split_parent_brings_its_tree(void **state)
 	struct safetensors *f = safetensors_open(below("child/quantized.safetensors"), &e);
 	assert_non_null(safetensors_metadata(f, "split"));
 	assert_true(outcome_figure(child, "bit_operations") > 0);
+	assert_submodels_are_told(child, 3);
 	safetensors_close(f);
 	cJSON_Delete(child);
 }

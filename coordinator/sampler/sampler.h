@@ -81,6 +81,7 @@ int64_t sampler_pick(struct sampler_dice *d, int64_t options); /* 0 … options 
 void sampler_spread(const struct sampler_space *space, int64_t seed, int64_t number, int again,
                     double *point);
 
+/* Whether an axis counts, given the coordinates before it. */
 bool sampler_counts(const struct sampler_space *space, const double *point, int axis);
 /* Allowed, and not tried already. */
 bool sampler_is_new(const struct sampler_space *space, const struct sampler_trials *trials,

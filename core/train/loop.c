@@ -202,6 +202,14 @@ static void report_categories(struct trainer *t, const struct accuracy *a, const
 		                accuracy_of_class(a, k, NULL));
 }
 
+/* Which submodel tells a category from its like: groups may be drawn, or clusters. */
+static void report_submodels(struct trainer *t)
+{
+	for (int k = 0; k < t->test->classes; k++)
+		result_category(&t->result, k, t->test->class_name[k], "submodel",
+		                t->subtasks.group[k]);
+}
+
 static double bytes_of(const struct trainer *t)
 {
 	return (double)model_bytes(t->model, trainer_quantization(t));
@@ -271,8 +279,10 @@ static void report_final(struct trainer *t)
 	if (t->members)
 		return;
 	report_layers(t);
-	if (t->subtasks.count)
+	if (t->subtasks.count) {
+		report_submodels(t);
 		tree_report(t);
+	}
 }
 
 int loop_add_artifact(struct trainer *t, const char *name, char *path, struct error *e)
