@@ -1,5 +1,6 @@
 /* Why a trial does not run, why it failed, and all that happened to it. */
 #include "coordinator/explain.h"
+#include "coordinator/prune.h"
 #include "coordinator/trial.h"
 #include <stdlib.h>
 #include <string.h>
@@ -146,10 +147,15 @@ static void cancelled(struct sql *db, int64_t now_ms, int64_t trial, struct text
 	text_add(out, "No study wants it any more; `trawl retry` or a launch revives it.\n");
 }
 
+static void rungs(struct sql *db, int64_t now_ms, int64_t trial, struct text *out)
+{
+	prune_explain(db, trial, out);
+}
+
 static explainer *const explainers[TRIAL_STATES] = {
         [TRIAL_WAITING] = waiting,     [TRIAL_READY] = ready,  [TRIAL_LEASED] = leased,
         [TRIAL_SKIPPED] = skipped,     [TRIAL_FAILED] = ended, [TRIAL_INFEASIBLE] = ended,
-        [TRIAL_CANCELLED] = cancelled,
+        [TRIAL_CANCELLED] = cancelled, [TRIAL_PAUSED] = rungs, [TRIAL_PRUNED] = rungs,
 };
 
 int explain_reason(struct sql *db, int64_t now_ms, int64_t id, struct text *reason, struct error *e)

@@ -54,7 +54,7 @@ static bool room_load(struct turn *t, int64_t worker, struct room *room)
 }
 
 struct candidate {
-	int64_t trial, attempt, priority, slots, memory_mb, gpus;
+	int64_t trial, attempt, priority, reached, slots, memory_mb, gpus;
 };
 
 /* The first ready trial that asks exactly this, if the worker may have it. */
@@ -62,11 +62,13 @@ static bool first_ready(struct turn *t, const struct room *room, int64_t ask, st
 {
 	struct sql_rows *rows = sql_query(
 	        t->db,
-	        "select id, attempt, priority from trial where state = 'ready' and held = 0 and "
+	        "select id, attempt, priority, reached from trial where state = 'ready' and held = "
+	        "0 and "
 	        "ask = ?1 "
 	        "and not_before_ms <= ?2 and not exists (select 1 from refusal r where "
 	        "r.trial = trial.id and r.worker = ?3) and not (?4 and errors > 0 and "
-	        "not_before_ms + ?5 > ?2 and worker = ?3) order by priority desc, id limit 1",
+	        "not_before_ms + ?5 > ?2 and worker = ?3) order by priority desc, reached desc, id "
+	        "limit 1",
 	        ask, t->now_ms, room->worker, room->others, OTHER_AGENT_MS);
 
 	if (!sql_next(rows))
@@ -74,8 +76,19 @@ static bool first_ready(struct turn *t, const struct room *room, int64_t ask, st
 	c->trial = sql_int(rows, 0);
 	c->attempt = sql_int(rows, 1);
 	c->priority = sql_int(rows, 2);
+	c->reached = sql_int(rows, 3);
 	sql_end(rows);
 	return true;
+}
+
+/* By priority; then those that were let go on from a rung, the farthest first; then by age. */
+static bool comes_before(const struct candidate *a, const struct candidate *b)
+{
+	if (a->priority != b->priority)
+		return a->priority > b->priority;
+	if (a->reached != b->reached)
+		return a->reached > b->reached;
+	return a->trial < b->trial;
 }
 
 /* The best trial among the firsts of every ask that fits into the room. */
@@ -94,8 +107,7 @@ static bool choose(struct turn *t, const struct room *room, struct candidate *be
 		c.slots = slots_of(sql_int(asks, 1), sql_int(asks, 2), room->threads);
 		if (c.slots > room->slots || !first_ready(t, room, sql_int(asks, 0), &c))
 			continue;
-		if (!found || c.priority > best->priority ||
-		    (c.priority == best->priority && c.trial < best->trial))
+		if (!found || comes_before(&c, best))
 			*best = c;
 		found = true;
 	}

@@ -1,5 +1,6 @@
 /* ORDERS: the full list of what an agent should hold, and of what it must stop. */
 #include "coordinator/artifact.h"
+#include "coordinator/prune.h"
 #include "coordinator/turn.h"
 #include "core/base/json.h"
 #include <stdio.h>
@@ -115,6 +116,14 @@ static void add_limits(cJSON *hold, const cJSON *spec, int64_t worker_threads)
 	                                 ((threads + worker_threads - 1) / worker_threads)));
 }
 
+static void add_until(struct turn *t, cJSON *hold, int64_t trial)
+{
+	int64_t until = prune_until(t->db, trial);
+
+	if (until)
+		cJSON_AddNumberToObject(json_at(hold, "limits"), "until_epoch", (double)until);
+}
+
 /* All that an agent needs to start the attempt; false when it cannot be started. */
 static bool add_start(struct turn *t, cJSON *hold, int64_t trial, int64_t attempt, const char *text,
                       int64_t worker_threads)
@@ -130,6 +139,7 @@ static bool add_start(struct turn *t, cJSON *hold, int64_t trial, int64_t attemp
 	        (const char *)hashed, trial, attempt);
 	cJSON_AddStringToObject(hold, "token", token);
 	add_limits(hold, spec, worker_threads);
+	add_until(t, hold, trial);
 	add_resume(t, hold, trial, attempt);
 	cJSON_AddItemToObject(hold, "spec", spec);
 	return add_inputs(t, hold, trial);
@@ -166,7 +176,8 @@ static bool has_ended(struct turn *t, const cJSON *hold, int64_t trial, int64_t 
 
 	return strcmp(phase, "done") == 0 || strcmp(phase, "ended") == 0 ||
 	       sql_get_int(t->db, 0,
-	                   "select outcome not in ('lost', 'cancelled') from attempt where trial = "
+	                   "select outcome not in ('lost', 'cancelled', 'pruned') from attempt "
+	                   "where trial = "
 	                   "? and "
 	                   "attempt = ?",
 	                   trial, attempt) == 1;

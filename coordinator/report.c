@@ -1,5 +1,6 @@
 /* What agents report of their attempts: metrics, checkpoints, results, ends. */
 #include "coordinator/artifact.h"
+#include "coordinator/prune.h"
 #include "coordinator/turn.h"
 #include "coordinator/view.h"
 #include "coordinator/worker.h"
@@ -70,6 +71,7 @@ void on_metrics(struct turn *t, const cJSON *body)
 	cJSON *reply = reply_body(&r);
 	cJSON_AddNumberToObject(reply, "batch", (double)json_int(body, "batch", 0));
 	turn_reply(t, WIRE_METRICS_SAVED, reply);
+	prune_reported(t, r.id);
 }
 
 /* Asks for the bytes that are not in the store yet; false when there are none such. */
@@ -163,6 +165,7 @@ void on_checkpoint(struct turn *t, const cJSON *body)
 	cJSON_AddStringToObject(reply, "sha256", sha256);
 	cJSON_AddNumberToObject(reply, "batch", (double)json_int(body, "batch", 0));
 	turn_reply(t, WIRE_CHECKPOINT_SAVED, reply);
+	prune_reported(t, r.id);
 }
 
 static void save_result(struct turn *t, const struct report *r, const cJSON *body)
@@ -301,6 +304,7 @@ void on_done(struct turn *t, const cJSON *body)
 		sql_run(t->db, "update trial set errors = 0, losses = 0, why = null where id = ?",
 		        r.id);
 		artifact_collect(t->db, r.id, 1);
+		prune_reported(t, r.id);
 		view_note_metrics(t->db, r.id);
 	}
 	turn_reply(t, WIRE_DONE_SAVED, reply_body(&r));
@@ -319,6 +323,11 @@ static void ended_yield(struct turn *t, const struct report *r, const char *text
                         const char *sha256)
 {
 	move(t, r, ON_YIELD, NULL);
+}
+
+static void ended_rung(struct turn *t, const struct report *r, const char *text, const char *sha256)
+{
+	prune_at_rung(t, &r->trial);
 }
 
 static void ended_error(struct turn *t, const struct report *r, const char *text,
@@ -403,16 +412,12 @@ static const struct {
 	const char *outcome;
 	ended_handler *handle;
 } endings[] = {
-        {"yield", ended_yield},
+        {"yield", ended_yield},           {"rung", ended_rung},
         {"stopped", ended_yield}, /* still leased: the order to stop was overtaken */
-        {"error", ended_error},
-        {"hung", ended_error},
-        {"diverged", ended_bad_result},
-        {"out_of_memory", ended_bad_result},
-        {"killed", ended_killed},
-        {"refuse", ended_refuse},
-        {"input_lost", ended_input_lost},
-        {"checkpoint_bad", ended_checkpoint_bad},
+        {"error", ended_error},           {"hung", ended_error},
+        {"diverged", ended_bad_result},   {"out_of_memory", ended_bad_result},
+        {"killed", ended_killed},         {"refuse", ended_refuse},
+        {"input_lost", ended_input_lost}, {"checkpoint_bad", ended_checkpoint_bad},
 };
 
 void on_ended(struct turn *t, const cJSON *body)

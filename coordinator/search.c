@@ -8,12 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-void search_note(struct sql *db, int64_t trial)
+void search_note_agents(struct sql *db)
 {
-	sql_run(db,
-	        "update study set due = 1 where due = 0 and cursor < total and (?1 = 0 or id in "
-	        "(select study from study_trial where trial = ?1))",
-	        trial);
+	sql_run(db, "update study set due = 1 where due = 0 and cursor < total");
 }
 
 /* Trials that run or could run; paused ones wait for others. */

@@ -30,6 +30,6 @@ void search_propose(struct sql *db, int64_t most, struct proposals *p);
 void search_looked(struct sql *db, const struct proposals *p);
 void proposals_release(struct proposals *p);
 
-/* That a trial has ended, or (0) that the agents have room for another number of them. */
-void search_note(struct sql *db, int64_t trial);
+/* That the agents have room for another number of trials. */
+void search_note_agents(struct sql *db);
 #endif

@@ -31,7 +31,17 @@ static const char *const migrations[STORE_SCHEMA - 1] = {
         "parent integer, layer text not null, members text not null, channels integer not null, "
         "width integer not null, macs real not null, primary key (trial, node)) strict, without "
         "rowid;",
-        "alter table study add column due integer not null default 1;",
+        "alter table study add column due integer not null default 1;"
+        "alter table study add column judge integer;"
+        "alter table study_trial add column bracket integer not null default 0;"
+        "alter table study_trial add column until_epoch integer;"
+        "alter table trial add column reached integer not null default 0;"
+        "drop index trial_ready; create index trial_ready on trial(ask, priority desc, reached "
+        "desc, id) where state = 'ready' and held = 0;"
+        "create table rung(study integer not null references study(id), bracket integer not null, "
+        "epoch integer not null, trial integer not null references trial(id), value real, verdict "
+        "text, primary key (study, bracket, epoch, trial)) strict, without rowid;"
+        "create index rung_trial on rung(trial);",
 };
 
 static int failed(struct store *s, struct error *e, const char *doing)

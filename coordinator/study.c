@@ -62,12 +62,13 @@ static int64_t study_save(struct turn *t, const char *name, int64_t id, const cJ
 		sql_run(t->db,
 		        "update study set sweep = ?1, digests = ?2, total = ?3, cursor = iif(?1 "
 		        "->> '$.search.kind' in ('tpe', 'nsga2'), cursor, 0), due = 1, "
+		        "judge = iif(?1 ->> '$.prune.kind' = 'none', null, 1), "
 		        "state = 'active', pause_now = 0 where id = ?4",
 		        (const char *)text, (const char *)known, total, id);
 	else
 		sql_run(t->db,
-		        "insert into study(name, sweep, digests, total, created_ms) "
-		        "values(?, ?, ?, ?, ?)",
+		        "insert into study(name, sweep, digests, total, created_ms, judge) "
+		        "values(?1, ?2, ?3, ?4, ?5, iif(?2 ->> '$.prune.kind' = 'none', null, 0))",
 		        name, (const char *)text, (const char *)known, total, t->now_ms);
 	free(text);
 	free(known);
@@ -212,7 +213,10 @@ static int64_t make_chunk(struct turn *t, int64_t id, int64_t cursor, const char
 				make_trial(t, &study, &spec, cursor + done, assignment);
 			cJSON_Delete(assignment);
 		}
-		sql_run(t->db, "update study set cursor = ? where id = ?", cursor + done, id);
+		sql_run(t->db,
+		        "update study set cursor = ?, judge = iif(judge is null, null, 1) where id "
+		        "= ?",
+		        cursor + done, id);
 	} else {
 		event_add(t->db, t->now_ms, "sweep_not_read", id, 0, 0, "%s", e.text);
 		sql_run(t->db, "update study set cursor = total where id = ?", id);
@@ -237,7 +241,9 @@ static void make_proposed(struct turn *t, const struct proposal *p)
 	if (sweep_spec_load(p->sweep, &spec, &unread) == 0)
 		cJSON_ArrayForEach (assignment, p->assignment)
 			running += make_trial(t, &study, &spec, p->cursor + made++, assignment);
-	sql_run(t->db, "update study set cursor = ?, due = max(due, ?) where id = ?",
+	sql_run(t->db,
+	        "update study set cursor = ?, due = max(due, ?), judge = iif(judge is null, null, "
+	        "1) where id = ?",
 	        p->cursor + made, (int64_t)(running < p->room), p->study);
 	if (p->end.text[0]) {
 		event_add(t->db, t->now_ms, "search_ended", p->study, 0, 0, "%s", p->end.text);

@@ -1,7 +1,6 @@
 /* The life of a trial: trial.def as a table, and the one function that moves a trial. */
 #include "coordinator/trial.h"
 #include "coordinator/artifact.h"
-#include "coordinator/search.h"
 #include "core/base/text.h"
 #include <assert.h>
 #include <ctype.h>
@@ -169,8 +168,11 @@ bool trial_move(struct sql *db, int64_t now_ms, int64_t trial, int64_t attempt,
 	history_add(db, now_ms, &t, event, to, worker, c->why);
 	if (trial_state_final(to) || trial_state_final(t.state))
 		unsettle_dependants(db, trial);
-	if (trial_state_final(to))
-		search_note(db, trial);
+	if (trial_state_final(to) || to == TRIAL_PAUSED) /* it makes room for others */
+		sql_run(db,
+		        "update study set due = 1, judge = iif(judge is null, null, 1) where id in "
+		        "(select study from study_trial where trial = ?)",
+		        trial);
 	return true;
 }
 

@@ -2,6 +2,7 @@
  */
 #include "coordinator/turn.h"
 #include "coordinator/artifact.h"
+#include "coordinator/prune.h"
 #include "coordinator/search.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
@@ -250,6 +251,7 @@ static void run(struct coordinator *c, struct turn *t, const struct turn_input *
 	if (in->drained)
 		lease_expire(t);
 	t->out->more = study_advance(t, proposals);
+	prune_settle(t);
 	t->all |= trial_settle(t->db, t->now_ms) > 0;
 	turn_orders(t);
 	sweep(c, t, in);

@@ -1,5 +1,6 @@
 /* A study wants a trial: found by its identity, or made, with all that it starts from. */
 #include "coordinator/artifact.h"
+#include "coordinator/prune.h"
 #include "coordinator/study.h"
 #include "coordinator/turn.h"
 #include "coordinator/view.h"
@@ -332,6 +333,7 @@ int64_t trial_want(struct turn *t, struct study_target *study, const cJSON *tria
 	        "values(?, ?, ?, 'trial', ?)",
 	        study->id, number, id, assignment);
 	trial_hold(t->db, id);
+	prune_joined(t, study->id, id);
 	view_note_metrics(t->db, id); /* it may be done already */
 	while ((input = sql_get_int(
 	                t->db, 0,

@@ -44,7 +44,7 @@ void on_hello(struct turn *t, const cJSON *body)
 	        at_least(body, "memory_mb", 0), at_least(body, "gpus", 0), labels, data,
 	        json_text(body, "numerics", ""), json_text(body, "version", ""), draining,
 	        t->now_ms);
-	search_note(t->db, 0);
+	search_note_agents(t->db);
 	int64_t worker = worker_of(t->db, agent);
 	cJSON *reply = cJSON_CreateObject();
 	cJSON_AddNumberToObject(reply, "worker", (double)worker);

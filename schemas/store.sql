@@ -18,7 +18,8 @@ create table study(
 	cursor integer not null default 0,       -- how many of the sweep's combinations were looked at
 	total integer not null,                  -- how many it has
 	trials integer not null default 0,       -- how many trials were made so far
-	due integer not null default 1           -- more may be made now: this turn looks
+	due integer not null default 1,          -- more may be made now: this turn looks
+	judge integer                            -- 1: a rung may be complete now; null: it prunes nothing
 ) strict;
 
 create table ask(                            -- the different things that trials ask of an agent
@@ -47,9 +48,10 @@ create table trial(
 	errors integer not null default 0,       -- counted against retry.limit
 	losses integer not null default 0,       -- counted against the limit of losses without progress
 	why text,                                -- the last error, as the user reads it
-	created_ms integer not null, ready_ms integer, started_ms integer, ended_ms integer
+	created_ms integer not null, ready_ms integer, started_ms integer, ended_ms integer,
+	reached integer not null default 0       -- epochs after which it waited at a rung
 ) strict;
-create index trial_ready on trial(ask, priority desc, id) where state = 'ready' and held = 0;
+create index trial_ready on trial(ask, priority desc, reached desc, id) where state = 'ready' and held = 0;
 create index trial_backoff on trial(not_before_ms) where state = 'ready' and not_before_ms > 0;
 create index trial_lease on trial(lease_until_ms) where state = 'leased';
 create index trial_worker on trial(worker) where state = 'leased';
@@ -63,10 +65,23 @@ create table study_trial(                    -- which study wants which trial, u
 	wanted integer not null default 1,       -- 0: cancelled or pruned by this study
 	verdict text,                            -- 'pruned' when this study said so
 	assignment text not null default '{}',   -- the swept fields and their values, JSON
+	bracket integer not null default 0,      -- of prune.kind hyperband
+	until_epoch integer,                     -- how far the study lets it train for now; null: to its end
 	primary key (study, number)
 ) strict, without rowid;
 create index study_trial_trial on study_trial(trial);
 create index study_trial_assignment on study_trial(study, assignment) where role = 'trial';
+
+create table rung(                           -- trials compared before their end (prune.kind)
+	study integer not null references study(id),
+	bracket integer not null,
+	epoch integer not null,
+	trial integer not null references trial(id),
+	value real,                              -- of prune.metric there
+	verdict text,                            -- 'promoted', 'stopped'; null: it waits
+	primary key (study, bracket, epoch, trial)
+) strict, without rowid;
+create index rung_trial on rung(trial);
 
 create table study_metric(                   -- the final metrics seen in a study: columns of its view
 	study integer not null references study(id),

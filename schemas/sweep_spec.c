@@ -70,6 +70,22 @@ static int check_search(const cJSON *sweep, struct error *e)
 	return 1;
 }
 
+/* What trials are compared by has a goal. */
+static int check_prune(const cJSON *sweep, struct error *e)
+{
+	const cJSON *prune = json_at(sweep, "prune"), *goal;
+	const char *metric = json_text(prune, "metric", NULL);
+
+	if (!metric || json_text(prune, "goal", NULL))
+		return 0;
+	cJSON_ArrayForEach (goal, json_at(sweep, "objective"))
+		if (strcmp(json_text(goal, "metric", ""), metric) == 0)
+			return 0;
+	error_append(e,
+	             "prune.goal: missing; allowed: max | min, since prune.metric is no objective");
+	return 1;
+}
+
 /* What a field hangs on comes before it. */
 static int check_when(const struct sweep_spec *spec, int64_t axis, struct error *e)
 {
@@ -135,6 +151,7 @@ static int check_fields(const cJSON *sweep, struct sweep_spec *spec, struct erro
 	problems += parse_space(space, is_search(sweep, "grid"), &axes, e);
 	problems += check_dimensions(&axes, sweep, e);
 	problems += check_search(sweep, e);
+	problems += check_prune(sweep, e);
 	problems += check_objective(json_at(sweep, "objective"), e);
 	free(axes.axes);
 	return problems + constraints_parse(json_at(sweep, "constraints"), &spec->constraining, e);
@@ -225,6 +242,20 @@ static void put_common(const struct sweep_spec *spec, cJSON *trial)
 	}
 }
 
+/* Every rung is a multiple of the first. */
+static void check_rungs(const struct sweep_spec *spec, const cJSON *trial, struct error *e)
+{
+	int64_t every = json_int(json_at(trial, "eval"), "every", 1);
+
+	if (strcmp(spec->prune_kind, "none") == 0 || strcmp(spec->prune_kind, "median") == 0 ||
+	    spec->prune_least % every == 0)
+		return;
+	error_append(e,
+	             "prune.least: %lld epochs is no multiple of eval.every, %lld: trials would "
+	             "not be evaluated at rungs",
+	             (long long)spec->prune_least, (long long)every);
+}
+
 cJSON *sweep_trial_of(const struct sweep_spec *spec, const cJSON *assignment, struct error *e)
 {
 	struct error problems = {{0}};
@@ -233,7 +264,9 @@ cJSON *sweep_trial_of(const struct sweep_spec *spec, const cJSON *assignment, st
 	cJSON_ArrayForEach (value, assignment)
 		json_put(trial, value->string, cJSON_Duplicate(value, true));
 	put_common(spec, trial);
-	if (trial_check_whole(trial, "trial.", &problems)) {
+	trial_check_whole(trial, "trial.", &problems);
+	check_rungs(spec, trial, &problems);
+	if (problems.text[0]) {
 		char *text = json_print(assignment, false);
 		error_set(e, "%s", problems.text);
 		if (spec->axis_count)

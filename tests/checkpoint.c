@@ -126,6 +126,32 @@ static void stopping_anywhere_changes_no_bit(void **state)
 	assert_like_reference("parts");
 }
 
+/* Let go on by an epoch, by none, to the end; every part on another number of ranks. */
+static void rungs_change_no_bit(void **state)
+{
+	static const char *const until[] = {"1", "1", NULL};
+	int trained = 0;
+
+	for (int i = 0; i < 3; i++) {
+		struct trial_run r = {.ranks = i, .trial = "t.json", .folder = "rungs"};
+		int n = 0;
+		if (until[i]) {
+			r.more[n++] = "--until-epoch";
+			r.more[n++] = until[i];
+		}
+		if (trained) {
+			r.more[n++] = "--resume";
+			r.more[n++] = checkpoint_of("rungs", 5 * trained);
+		}
+		if (trial_wait(&r))
+			fail_msg("part %d:\n%s", i, trial_log());
+		if (until[i])
+			assert_outcome("rungs", "rung", "as far as it was let");
+		trained = until[i] ? atoi(until[i]) : 0;
+	}
+	assert_like_reference("rungs");
+}
+
 /* A training resumed after its last step, before it said so, says the same. */
 static void resuming_at_the_end_repeats_the_result(void **state)
 {
@@ -318,6 +344,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(stopping_anywhere_changes_no_bit),
+	        cmocka_unit_test(rungs_change_no_bit),
 	        cmocka_unit_test(rarer_evaluations_change_no_result),
 	        cmocka_unit_test(resuming_at_the_end_repeats_the_result),
 	        cmocka_unit_test(being_killed_at_any_time_changes_no_bit),

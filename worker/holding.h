@@ -18,7 +18,7 @@ struct holding {
 	enum holding_wish wish; /* only ever grows */
 	int64_t wish_ms;        /* since when; 0: as always */
 	cJSON *lease;           /* its entry of ORDERS: spec, token, resume, inputs */
-	int64_t slots, ranks, threads, memory_mb, stall_ms, grace_ms;
+	int64_t slots, ranks, threads, memory_mb, stall_ms, grace_ms, until_epoch;
 	int64_t fetches; /* files still to come */
 	cJSON *progress; /* the last JOB_PROGRESS, or null */
 	int64_t started_ms,

@@ -61,6 +61,8 @@ static struct words job_words(const struct job_options *o, const struct job_star
 	words_option(&w, "--attempt", xformat("%lld", (long long)s->attempt));
 	words_option(&w, "--agent", xstrdup(o->socket));
 	words_option(&w, "--folder", xstrdup(s->folder));
+	if (s->until_epoch)
+		words_option(&w, "--until-epoch", xformat("%lld", (long long)s->until_epoch));
 	if (s->resume)
 		words_option(&w, "--resume", xstrdup(s->resume));
 	for (size_t i = 0; i < s->input_count; i++)

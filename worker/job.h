@@ -39,8 +39,9 @@ struct job_input {
 struct job_start {
 	int64_t trial, attempt;
 	int ranks, threads;
-	const char *folder; /* DIR; holds trial.json */
-	const char *resume; /* checkpoint to go on from; may be null */
+	int64_t until_epoch; /* 0: to its end */
+	const char *folder;  /* DIR; holds trial.json */
+	const char *resume;  /* checkpoint to go on from; may be null */
 	const struct job_input *inputs;
 	size_t input_count;
 };

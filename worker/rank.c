@@ -39,6 +39,7 @@ static const struct {
         {"cache", "DIR", "decoded images; default $XDG_CACHE_HOME/trawl/data"},
         {"pin", "auto|none", "auto: each rank keeps to cores of its own, where enough are free"},
         {"stop-after", "N", "checkpoint and stop after N steps"},
+        {"until-epoch", "N", "checkpoint and stop after N epochs in all"},
         {"agent", "URL", "the agent that started it, to report to"},
         {"trial", "ID", "the agent's number of the trial"},
         {"attempt", "N", "the agent's number of the attempt"},
@@ -105,6 +106,7 @@ static int read_option(struct options *o, const char *name, char *value, struct 
 	        {"trial", NULL, &o->trial},
 	        {"attempt", NULL, &o->attempt},
 	        {"stop-after", NULL, &o->files.stop_after},
+	        {"until-epoch", NULL, &o->files.until_epoch},
 	        {"agent", (const char **)&o->agent, NULL},
 	        {"pin", &o->pin, NULL},
 	        {"folder", &o->files.folder, NULL},
@@ -388,7 +390,7 @@ static void say_end(enum outcome outcome, const struct error *e)
 		        outcome_name[outcome], e->text);
 	if (run.in_parent && outcome == OUTCOME_YIELD)
 		printf("go on with the same command\n");
-	else if (outcome == OUTCOME_YIELD && !run.options.agent)
+	else if ((outcome == OUTCOME_YIELD || outcome == OUTCOME_RUNG) && !run.options.agent)
 		printf("go on with --resume %s/checkpoint-%08lld.safetensors\n",
 		       run.options.files.folder, (long long)run.trainer.position.step);
 }

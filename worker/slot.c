@@ -71,8 +71,15 @@ int slot_start(struct slot *s, const struct job_options *o, const char *cache, s
 		                           path_join(cache, json_text(input, "sha256", ""))};
 	}
 	char *resume_path = resume ? path_join(cache, resume) : NULL;
-	struct job_start start = {h->trial,  h->attempt,  (int)h->ranks, (int)h->threads,
-	                          s->folder, resume_path, inputs,        count};
+	struct job_start start = {.trial = h->trial,
+	                          .attempt = h->attempt,
+	                          .ranks = (int)h->ranks,
+	                          .threads = (int)h->threads,
+	                          .until_epoch = h->until_epoch,
+	                          .folder = s->folder,
+	                          .resume = resume_path,
+	                          .inputs = inputs,
+	                          .input_count = count};
 	s->oom_kills = oom_kills();
 	int status = job_start(&s->job, o, &start, e);
 	s->started = status == 0;

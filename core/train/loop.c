@@ -123,9 +123,22 @@ static bool evaluation_due(const struct trainer *t)
 	return epoch % t->spec->eval_every == 0 || epoch == t->spec->train_epochs;
 }
 
+/* Where studies compare their trials before they let some go on. */
+static bool at_rung(const struct trainer *t, struct error *e)
+{
+	const struct position *at = &t->position;
+
+	if (!t->files.until_epoch || at->epoch < t->files.until_epoch || at->epoch_step)
+		return false;
+	error_set(e, "trained for %lld epochs, as far as it was let", (long long)at->epoch);
+	return true;
+}
+
 static int train(struct trainer *t, struct error *e)
 {
 	while (t->position.epoch < t->spec->train_epochs) {
+		if (at_rung(t, e))
+			return OUTCOME_RUNG;
 		int ended = train_epoch(t, e);
 		if (ended == LOOP_GOES_ON)
 			ended = splitting_look(t, e);

@@ -67,6 +67,7 @@ int result_rows_load(struct result *r, const cJSON *list, struct error *e);
 #define OUTCOMES(OUTCOME)                                                                          \
 	OUTCOME(DONE, "done", 0, "finished")                                                       \
 	OUTCOME(YIELD, "yield", 0, "stopped with a checkpoint, to be resumed")                     \
+	OUTCOME(RUNG, "rung", 0, "trained as far as it was let, with a checkpoint, to be resumed") \
 	OUTCOME(STOPPED, "stopped", 0, "stopped because nobody wants it any more")                 \
 	OUTCOME(DIVERGED, "diverged", 1, "the loss is no number any more")                         \
 	OUTCOME(OUT_OF_MEMORY, "out_of_memory", 1, "the system gave no more memory")               \

@@ -67,6 +67,7 @@ struct trial_files {
 	const char *cache;               /* folder of the data cache */
 	bool keep_all;                   /* leave old checkpoints to somebody else */
 	int64_t stop_after;              /* yield after so many steps of this run; 0: not */
+	int64_t until_epoch; /* end with outcome rung once so many are trained; 0: not */
 };
 
 enum { CHECKPOINTS_KEPT = 16 };
