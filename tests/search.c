@@ -49,6 +49,48 @@ static void end_one(struct turns *t)
 	turns_beat(t, "a", "[]");
 }
 
+/* The mean of log10 of the learning rate over ten trials, of thirty that measured just that. */
+static double mean_rate(struct turns *t, const char *goal, int64_t first)
+{
+	double sum = 0;
+
+	turns_init(t);
+	turns_hello(t, "a");
+	turns_say(
+	        t, "client", WIRE_REQUEST,
+	        "{\"id\":7,\"verb\":\"launch\",\"args\":{\"sweep\":{\"name\":\"goal\",\"trial\":{"
+	        "\"data\":{\"name\":\"shapes\"},\"model\":{\"name\":\"resnet20\"}},\"space\":{"
+	        "\"train.lr\":{\"min\":0.001,\"max\":1,\"log\":true}},\"search\":{\"kind\":\"tpe\","
+	        "\"trials\":30,\"parallel\":1},\"objective\":[{\"metric\":\"accuracy\",\"goal\":"
+	        "\"%s\"}]}}}",
+	        goal);
+	turns_store(t, turns_sha);
+	for (int i = 0; i < 30; i++) {
+		settle(t);
+		turns_beat(t, "a", "[]");
+		int64_t id = turns_int(t, "select id from trial where state = 'leased'");
+		struct sql_rows *rows = sql_query(
+		        &t->store.db, "select log10(spec ->> '$.train.lr') from trial where id = ?",
+		        id);
+		assert_true(sql_next(rows));
+		double rate = sql_real(rows, 0);
+		sql_end(rows);
+		sum += i >= first && i < first + 10 ? rate : 0;
+		turns_done(t, "a", id, 1, rate);
+	}
+	turns_release(t);
+	return sum / 10;
+}
+
+static void a_search_goes_where_its_goal_says(void **state)
+{
+	struct turns t;
+
+	assert_float_equal(mean_rate(&t, "max", 0), -1.5, 0.3); /* evenly at first */
+	assert_true(mean_rate(&t, "max", 20) > -1.0);
+	assert_true(mean_rate(&t, "min", 20) < -2.0);
+}
+
 static void as_many_are_made_as_there_is_room_for(void **state)
 {
 	struct turns t;
@@ -237,6 +279,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(as_many_are_made_as_there_is_room_for),
+	        cmocka_unit_test(a_search_goes_where_its_goal_says),
 	        cmocka_unit_test(each_end_brings_the_next_until_there_are_enough),
 	        cmocka_unit_test(a_restart_forgets_nothing),
 	        cmocka_unit_test(what_failed_makes_room_and_counts),
