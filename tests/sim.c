@@ -162,7 +162,7 @@ static int64_t work_left(struct sim *s)
 	        sql_get_int(&s->disk.db, 0,
 	                    "select count(*) from study_trial st join trial t on t.id = st.trial "
 	                    "join study s on s.id = st.study where s.state = 'active' and "
-	                    "t.state <> 'done'");
+	                    "t.state <> 'done' and st.verdict is null");
 
 	left += sql_get_int(&s->disk.db, 0,
 	                    "select count(*) from study where state = 'active' and cursor < total");

@@ -281,6 +281,7 @@ static void job_begin(struct sim *s, int i, const cJSON *hold)
 		return;
 	*j = (struct job){.used = true, .trial = trial, .attempt = attempt};
 	j->steps = json_int(json_at(spec, "train"), "epochs", 1);
+	j->until = json_int(json_at(hold, "limits"), "until_epoch", 0);
 	j->slots = json_int(json_at(hold, "limits"), "slots", 1);
 	j->memory_mb = json_int(json_at(hold, "limits"), "memory_mb", 1);
 	snprintf(j->token, sizeof j->token, "%s", json_text(hold, "token", ""));
@@ -313,6 +314,12 @@ static const struct blob *fetch(struct sim *s, const struct job *j, const char *
 	return NULL;
 }
 
+/* Trained as far as it is let: its checkpoint comes first, then it ends. */
+static bool at_rung(const struct job *j)
+{
+	return j->until && j->step >= j->until && j->step < j->steps;
+}
+
 static void job_start(struct sim *s, int i, struct job *j)
 {
 	const struct blob *resume = j->resume[0] ? fetch(s, j, j->resume) : NULL;
@@ -333,7 +340,10 @@ static void job_start(struct sim *s, int i, struct job *j)
 			j->state = resume->state;
 			j->step = j->acked = resume->step;
 		}
-		job_timer(s, i, j, STEP, 100 + chance_of(s, 500));
+		if (at_rung(j))
+			end_job(s, i, j, "rung", NULL);
+		else
+			job_timer(s, i, j, STEP, 100 + chance_of(s, 500));
 	}
 }
 
@@ -368,6 +378,8 @@ static void job_step(struct sim *s, int i, struct job *j)
 	} else if (chance(s, s->trouble)) {
 		static const char *const outcomes[] = {"error", "killed", "hung", "error"};
 		end_job(s, i, j, outcomes[chance_of(s, 4)], NULL);
+	} else if (at_rung(j)) {
+		job_checkpoint(s, i, j);
 	} else if (j->yields || chance(s, s->trouble)) {
 		j->yields = true;
 		job_checkpoint(s, i, j);
@@ -428,8 +440,10 @@ static void on_checkpoint_saved(struct sim *s, int i, struct job *j, const cJSON
 		return;
 	j->pending = 0;
 	j->repeats = 0;
-	if (j->yields && j->phase == RUNNING && j->step == json_int(body, "step", 0))
-		end_job(s, i, j, "yield", NULL);
+	if (j->phase != RUNNING || j->step != json_int(body, "step", 0))
+		return;
+	if (at_rung(j) || j->yields)
+		end_job(s, i, j, at_rung(j) ? "rung" : "yield", NULL);
 }
 
 static void agent_receive(struct sim *s, int i, const struct message *m)

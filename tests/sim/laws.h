@@ -148,7 +148,8 @@ static const struct {
          "select count(*) from trial t where state = 'failed' and errors < (t.spec ->> "
          "'$.retry.limit') and losses < 5"},
         {"a trial that nobody wants is not left running",
-         "select count(*) from trial t where state in ('ready', 'leased') and not exists (select 1 "
+         "select count(*) from trial t where state in ('ready', 'leased', 'paused') and not exists "
+         "(select 1 "
          "from study_trial st where st.trial = t.id and st.wanted) and not exists (select 1 from "
          "trial_input i where i.input = t.id)"},
         {"a study's trials are numbered without a gap",
@@ -164,9 +165,30 @@ static const struct {
          "history h where h.trial = t.id and event in ('lose', 'lose_last'))"},
         {"the newest checkpoint of a trial that may go on is kept",
          "select count(*) from trial t join artifact a on a.trial = t.id and a.name = 'checkpoint' "
-         "where t.state <> 'done' and a.state = 'collected' and not exists (select 1 from artifact "
+         "where t.state <> 'done' and not exists (select 1 from history h where h.trial = t.id and "
+         "h.after = 'pruned') and a.state = 'collected' and not exists (select "
+         "1 from artifact "
          "n "
          "where n.trial = t.id and n.name = 'checkpoint' and n.step > a.step)"},
+        {"a trial waits only where no study lets it go on",
+         "select count(*) from trial t where state = 'paused' and not coalesce((select max(until) "
+         "from (select iif(s.sweep ->> '$.prune.mode' = 'promote' and st.until_epoch is not null, "
+         "st.until_epoch, 1000) until from study_trial st join study s on s.id = st.study where "
+         "st.trial = t.id and st.wanted)), 1000) <= (select max(epoch) from metric m where m.trial "
+         "= "
+         "t.id)"},
+        {"a trial at a rung has the value that it measured there",
+         "select count(*) from rung where value is not oracle(trial, epoch)"},
+        {"nobody waits at a rung to which nobody can come",
+         "select count(*) from rung g join study s on s.id = g.study join trial t on t.id = "
+         "g.trial "
+         "where g.verdict is null and t.state = 'paused' and s.cursor = s.total and s.state = "
+         "'active' and s.sweep ->> '$.prune.mode' = 'promote' and not exists (select 1 from "
+         "study_trial o join trial x on x.id = o.trial where o.study = g.study and o.bracket = "
+         "g.bracket and o.wanted and x.ended_ms is null and (o.until_epoch < g.epoch or "
+         "(o.until_epoch = g.epoch and not exists (select 1 from rung r where r.study = o.study "
+         "and "
+         "r.epoch = g.epoch and r.trial = o.trial))))"},
         {"a done trial's input for others is never collected",
          "select count(*) from artifact where final and state = 'collected'"},
 };
@@ -285,7 +307,7 @@ static void check_promise(struct sim *s, const struct message *m)
 	         "step = ?3 and ?2 > 0"},
 	        {WIRE_DONE_SAVED, "a result is acknowledged after it is stored, or nobody needs it",
 	         "select state = 'done' or attempt > ?2 or state in ('waiting', 'cancelled', "
-	         "'skipped', "
+	         "'skipped', 'pruned', "
 	         "'failed') or ?3 > 0 from trial where id = ?1"},
 	        {WIRE_ENDED_SAVED, "an end is acknowledged after it is stored",
 	         "select outcome is not null or ?3 > 0 from attempt where trial = ?1 and attempt = "

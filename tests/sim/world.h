@@ -19,7 +19,7 @@ enum {
 	TRIALS_MAX = 64,
 	ATTEMPTS_MAX = 64,
 	BLOBS_MAX = 512,
-	REQUESTS = 16,
+	REQUESTS = 24,
 	STEPS_MAX = 16,
 	LEASE_MS = 6000,
 	BEAT_MS = 500,
@@ -71,6 +71,7 @@ struct job {
 	double loss[STEPS_MAX + 1]; /* by step */
 	enum phase phase;
 	bool yields;
+	int64_t until; /* as far as it is let; 0: to its end */
 	char outcome[24], bad[SHA256_HEX], token[SHA256_HEX];
 	char resume[SHA256_HEX], input[SHA256_HEX], identity[SHA256_HEX];
 	int64_t slots, memory_mb;
