@@ -66,17 +66,18 @@ int verb_workers(const struct options *o, struct error *e)
 	" iif(length(value) > 24, substr(value, 1, 23) || '…', value), ' ')"               \
 	" from (select key, iif(type in ('true', 'false', 'null'), type, value) value"       \
 	" from json_each(st.assignment)))"
-#define TRIALS_SQL(swept)                                                                        \
-	"select t.id trial, s.name study, case st.role when 'parent' then 'parent' else "        \
-	"st.number "                                                                             \
-	"end number,"                                                                            \
-	" t.state, t.attempt, " swept " swept,"                                                  \
-	" iif(t.state = 'done', a.epochs, a.epoch) || '/' || a.epochs epoch,"                    \
-	" coalesce((select value from result r where r.trial = t.id and r.metric = 'accuracy')," \
-	"  a.accuracy) accuracy, t.why"                                                          \
-	" from study_trial st join study s on s.id = st.study join trial t on t.id = st.trial"   \
-	" left join attempt a on a.trial = t.id and a.attempt = t.attempt"                       \
-	" where (?1 = '' or s.name = ?1) and (?2 = '' or t.state = ?2)"                          \
+#define TRIALS_SQL(swept)                                                                          \
+	"select t.id trial, s.name study, case st.role when 'parent' then 'parent' else "          \
+	"st.number "                                                                               \
+	"end number, t.state, t.attempt, " swept " swept,"                                         \
+	" coalesce(iif(t.state = 'done', a.epochs, max(a.epoch, t.reached)), t.reached) || '/' ||" \
+	" coalesce(a.epochs, t.spec ->> '$.train.epochs') epoch,"                                  \
+	" coalesce((select value from result r where r.trial = t.id and r.metric = 'accuracy'),"   \
+	"  a.accuracy, (select value from metric m where m.trial = t.id and m.name = 'accuracy'"   \
+	"  order by step desc limit 1)) accuracy, t.why"                                           \
+	" from study_trial st join study s on s.id = st.study join trial t on t.id = st.trial"     \
+	" left join attempt a on a.trial = t.id and a.attempt = t.attempt"                         \
+	" where (?1 = '' or s.name = ?1) and (?2 = '' or t.state = ?2)"                            \
 	" order by s.id, st.number < 0 desc, st.number"
 
 static int check_state(const char *state, struct error *e)
