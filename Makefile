@@ -1,4 +1,5 @@
-# trawl: make quickstart | check | build | check-all | bench | bench-train | tune.  Everything is built below $(BUILD).
+# trawl: make quickstart | check | build | check-all | bench | bench-train | bench-dispatch | bench-search | tune.
+# Everything is built below $(BUILD).
 BUILD   ?= build
 CC      ?= cc
 include packages.mk
@@ -60,7 +61,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.c.o $(call lib,coordinator) $(call lib,worker
 	$(link) -lcmocka
 
 # ---- the two commands ----
-.PHONY: quickstart check check-all bench bench-train tune
+.PHONY: quickstart check check-all bench bench-train bench-dispatch bench-search tune
 CHECK   := tidy $(filter-out sim golden trained,$(TESTS)) golden sim $(patsubst tests/%.sh,%,$(wildcard tests/*.sh))
 SANITIZED := $(filter-out sim golden trained memory,$(TESTS)) # sanitizers keep what was freed
 LONG    := $(patsubst tests/long/%.sh,long/%,$(wildcard tests/long/*.sh))
@@ -87,6 +88,12 @@ bench-train:
 	@$(MAKE) --no-print-directory -j$$(nproc) build tests
 	@tests/bench/train $(BUILD) $(PAIRS) $(SECONDS)
 
+bench-dispatch:
+	@$(MAKE) --no-print-directory -j$$(nproc) build $(BUILD)/tests/bench/dispatch
+	@tests/bench/dispatch.sh $(BUILD) $(OPTIONS)
+bench-search:
+	@$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/tests/bench/search
+	@tests/bench/search.sh $(BUILD) $(SEEDS)
 tune:
 	@$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/tests/bench/tune
 	@tests/bench/tune.sh $(BUILD) core/tensor/onednn $(THREADS)

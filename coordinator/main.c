@@ -57,6 +57,7 @@ static const struct option_row pause_options[] = {
         OPTIONS_END};
 static const struct option_row status_options[] = {
         {"--state", NULL, "STATE", "only trials in this state"},
+        {"--all", NULL, NULL, "list them also when there are more than a thousand"},
         OPTION_DB,
         OPTION_JSON,
         OPTION_CSV,

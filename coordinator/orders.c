@@ -91,25 +91,24 @@ static void add_resume(struct turn *t, cJSON *hold, int64_t trial, int64_t attem
 	cJSON_AddItemToObject(hold, "resume", resume);
 }
 
-static void add_limits(cJSON *hold, const cJSON *spec, int64_t worker_threads)
+static void add_limits(struct turn *t, cJSON *hold, int64_t trial, int64_t worker_threads)
 {
-	static const struct {
-		const char *limit, *path;
-		double otherwise;
-	} limits[] = {{"ranks", "resources.ranks", 1},
-	              {"threads", "train.threads", 1},
-	              {"gpus", "resources.gpus", 0},
-	              {"memory_mb", "resources.memory_mb", 2000},
-	              {"stall_minutes", "stall.minutes", 15},
-	              {"checkpoint_minutes", "checkpoint.minutes", 5}};
+	static const char *const limits[] = {"ranks",     "threads",       "gpus",
+	                                     "memory_mb", "stall_minutes", "checkpoint_minutes"};
+	enum { LIMITS = sizeof limits / sizeof *limits };
+	struct sql_rows *rows = sql_query(
+	        t->db,
+	        "select coalesce(spec ->> '$.resources.ranks', 1), coalesce(spec ->> "
+	        "'$.train.threads', 1), coalesce(spec ->> '$.resources.gpus', 0), coalesce(spec "
+	        "->> "
+	        "'$.resources.memory_mb', 2000), coalesce(spec ->> '$.stall.minutes', 15), "
+	        "coalesce(spec ->> '$.checkpoint.minutes', 5) from trial where id = ?",
+	        trial);
 	cJSON *object = cJSON_AddObjectToObject(hold, "limits");
 
-	for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-		const cJSON *value = json_at(spec, limits[i].path);
-		cJSON_AddNumberToObject(object, limits[i].limit,
-		                        cJSON_IsNumber(value) ? value->valuedouble
-		                                              : limits[i].otherwise);
-	}
+	while (sql_next(rows))
+		for (int i = 0; i < LIMITS; i++)
+			cJSON_AddNumberToObject(object, limits[i], sql_real(rows, i));
 	int64_t threads = json_int(object, "threads", 1);
 	cJSON_AddNumberToObject(object, "slots",
 	                        (double)(json_int(object, "ranks", 1) *
@@ -129,7 +128,6 @@ static bool add_start(struct turn *t, cJSON *hold, int64_t trial, int64_t attemp
                       int64_t worker_threads)
 {
 	char token[SHA256_HEX], hashed[SHA256_HEX];
-	cJSON *spec = cJSON_Parse(text);
 
 	lease_token(t->options->secret, trial, attempt, token);
 	sha256_hex(token, strlen(token), hashed);
@@ -138,10 +136,10 @@ static bool add_start(struct turn *t, cJSON *hold, int64_t trial, int64_t attemp
 	        "token_sha256 <> ?1",
 	        (const char *)hashed, trial, attempt);
 	cJSON_AddStringToObject(hold, "token", token);
-	add_limits(hold, spec, worker_threads);
+	add_limits(t, hold, trial, worker_threads);
 	add_until(t, hold, trial);
 	add_resume(t, hold, trial, attempt);
-	cJSON_AddItemToObject(hold, "spec", spec);
+	cJSON_AddRawToObject(hold, "spec", text); /* as it stands in the database */
 	return add_inputs(t, hold, trial);
 }
 

@@ -82,14 +82,15 @@ static int count_input(void *self, const char *role, const cJSON *trial)
 }
 
 int plan_make(struct sql *db, const struct sweep_spec *sweep, struct study_digests *digests,
-              struct plan *plan, struct error *e)
+              int64_t most, struct plan *plan, struct error *e)
 {
+	int64_t count = sweep_count(sweep), step = (count + most - 1) / most;
 	struct seen seen = {0};
 	const struct counting c = {db, &seen, plan};
 	int status = 0;
 
 	*plan = (struct plan){0};
-	for (int64_t number = 0; number < sweep_count(sweep) && status == 0; number++) {
+	for (int64_t number = 0; number < count && status == 0; number += step) {
 		struct error problems = {{0}};
 		cJSON *trial = sweep_trial(sweep, number, &problems);
 		if (trial)
@@ -98,9 +99,10 @@ int plan_make(struct sql *db, const struct sweep_spec *sweep, struct study_diges
 			status = error_set(e, "%s", problems.text);
 		if (trial && status == 0)
 			count_trial(&c, trial, false);
-		plan->trials += trial != NULL;
+		plan->looked += trial != NULL;
 		cJSON_Delete(trial);
 	}
+	plan->trials = step == 1 ? plan->looked : count;
 	free(seen.identity);
 	return status;
 }

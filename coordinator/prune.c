@@ -64,7 +64,8 @@ int64_t prune_until(struct sql *db, int64_t trial)
 {
 	return sql_get_int(db, 0,
 	                   "select iif(count(*) = count(until), max(until), 0) from (select "
-	                   "iif(s.sweep ->> '$.prune.mode' = 'promote', st.until_epoch, null) "
+	                   "iif(s.judge is not null and s.sweep ->> '$.prune.mode' = 'promote', "
+	                   "st.until_epoch, null) "
 	                   "until from study_trial st join study s on s.id = st.study "
 	                   "where st.trial = ? and st.wanted)",
 	                   trial);
@@ -79,11 +80,12 @@ static int64_t trained_epochs(struct sql *db, int64_t trial)
 /* A trial that waits goes on when some study lets it. */
 static void let_go_on(struct turn *t, int64_t id)
 {
-	int64_t until = prune_until(t->db, id);
 	struct trial trial;
 
-	if (!trial_load(t->db, id, &trial) || trial.state != TRIAL_PAUSED ||
-	    (until && until <= trained_epochs(t->db, id)))
+	if (!trial_load(t->db, id, &trial) || trial.state != TRIAL_PAUSED)
+		return;
+	int64_t until = prune_until(t->db, id);
+	if (until && until <= trained_epochs(t->db, id))
 		return;
 	if (trial_move(t->db, t->now_ms, id, trial.attempt, ON_PROMOTE, NULL))
 		t->all = true;
@@ -348,6 +350,12 @@ void prune_reported(struct turn *t, int64_t trial)
 void prune_joined(struct turn *t, int64_t study, int64_t trial)
 {
 	struct rules r;
+	struct trial state;
+
+	if (!trial_load(t->db, trial, &state) ||
+	    (sql_get_int(t->db, 0, "select judge is null from study where id = ?", study) &&
+	     state.state != TRIAL_PAUSED))
+		return;
 	int64_t number = sql_get_int(t->db, 0,
 	                             "select number from study_trial where study = ? and trial = ? "
 	                             "and role = 'trial' order by number desc limit 1",

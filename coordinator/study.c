@@ -42,6 +42,7 @@ static cJSON *plan_json(const char *study, const struct plan *plan, bool extende
 
 	cJSON_AddStringToObject(result, "study", study);
 	cJSON_AddNumberToObject(result, "trials", (double)plan->trials);
+	cJSON_AddNumberToObject(result, "looked", (double)plan->looked);
 	cJSON_AddNumberToObject(result, "distinct", (double)plan->distinct);
 	cJSON_AddNumberToObject(result, "parents", (double)plan->parents);
 	cJSON_AddNumberToObject(result, "reused", (double)plan->reused);
@@ -106,6 +107,9 @@ static int check_same(const char *name, const cJSON *old, const cJSON *sweep, st
 	        name, lines.text);
 }
 
+/* Agents wait while a launch is answered: of more trials than these not all are looked at. */
+enum { LOOKED_MOST = 2000 };
+
 int study_launch(struct turn *t, const cJSON *args, cJSON **result, struct error *e)
 {
 	struct sweep_spec spec = {0};
@@ -133,7 +137,8 @@ int study_launch(struct turn *t, const cJSON *args, cJSON **result, struct error
 		if (!cJSON_GetObjectItemCaseSensitive(known, member->string))
 			cJSON_AddItemToObject(known, member->string, cJSON_Duplicate(member, true));
 	struct study_digests digests = {known, &t->options->files, dry_run ? NULL : t};
-	if (plan_make(t->db, &spec, &digests, &plan, e) != 0)
+	if (plan_make(t->db, &spec, &digests, dry_run ? SWEEP_TRIALS_MAX : LOOKED_MOST, &plan, e) !=
+	    0)
 		goto end;
 	*result = plan_json(spec.name, &plan, id != 0, dry_run);
 	status = 0;
@@ -162,8 +167,8 @@ static bool is_made(struct sql *db, int64_t study, bool drawn, int64_t number,
 		                   "select 1 from study_trial where study = ? and number = ?",
 		                   study, number) == 1;
 	return sql_get_int(db, 0,
-	                   "select 1 from study_trial where study = ? and assignment = ? and "
-	                   "role = 'trial'",
+	                   "select 1 from study_trial indexed by study_trial_assignment where "
+	                   "study = ? and assignment = ? and role = 'trial'",
 	                   study, assignment) == 1;
 }
 

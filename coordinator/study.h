@@ -24,10 +24,10 @@ struct study_files {
 };
 
 /* args {sweep, dry_run?, digests?}.  Stores the study (its trials follow, a chunk in each turn), or
- * extends the one of that name; with dry_run, only counts.  The result is {study, trials, parents,
- * reused, to_train, epochs, extended, dry_run}: `reused` are done already, `epochs` what is left to
- * train.  Every problem of the sweep, and every difference to a study of the same name, is a line
- * of e. */
+ * extends the one of that name; with dry_run, only counts.  The result is {study, trials, looked,
+ * distinct, parents, reused, to_train, epochs, extended, dry_run}: `reused` are done already,
+ * `epochs` what is left to train, of the `looked` trials that were looked at (all, with dry_run).
+ * Every problem of the sweep, and every difference to a study of the same name, is a line of e. */
 int study_launch(struct turn *t, const cJSON *args, cJSON **result, struct error *e);
 
 /* args {study, assignment: {path: value, …}}: one more trial.  The result is {trial, number}. */

@@ -38,13 +38,27 @@ static cJSON *args_text(const char *key, const char *value)
 void verb_say_launched(const cJSON *r)
 {
 	bool dry = json_bool(r, "dry_run", false);
+	int64_t trials = json_int(r, "trials", 0), looked = json_int(r, "looked", trials);
+	const char *will = dry ? "would" : "will";
+
+	if (looked < trials) {
+		printf("study %s%s: %lld trials\nof the %lld looked at, %lld are done already, "
+		       "%lld "
+		       "%s run, %lld of them parents, %lld epochs in all\n",
+		       json_text(r, "study", ""),
+		       json_bool(r, "extended", false) ? " (there already)" : "", (long long)trials,
+		       (long long)looked, (long long)json_int(r, "reused", 0),
+		       (long long)json_int(r, "to_train", 0), will,
+		       (long long)json_int(r, "parents", 0), (long long)json_int(r, "epochs", 0));
+		return;
+	}
 	printf("study %s%s: %lld trials, %lld parents%s\n", json_text(r, "study", ""),
 	       json_bool(r, "extended", false) ? " (there already)" : "",
 	       (long long)json_int(r, "trials", 0), (long long)json_int(r, "parents", 0),
 	       dry ? " would be made" : "");
 	printf("%lld are done already, %lld %s run, %lld epochs in all\n",
-	       (long long)json_int(r, "reused", 0), (long long)json_int(r, "to_train", 0),
-	       dry ? "would" : "will", (long long)json_int(r, "epochs", 0));
+	       (long long)json_int(r, "reused", 0), (long long)json_int(r, "to_train", 0), will,
+	       (long long)json_int(r, "epochs", 0));
 }
 
 int verb_launch(const struct options *o, struct error *e)

@@ -7,22 +7,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static const char studies_sql[] =
+        "select s.name study, s.state, count(t.id) trials,"
+        " sum(t.state = 'done') done, sum(t.state = 'leased') running,"
+        " sum(t.state in ('waiting', 'ready', 'paused')) waiting,"
+        " sum(t.state in ('failed', 'infeasible', 'skipped')) failed,"
+        " datetime(s.created_ms / 1000, 'unixepoch') launched_utc"
+        " from study s left join study_trial st on st.study = s.id and st.role = 'trial'"
+        " left join trial t indexed by trial_state on t.id = st.trial where ?1 in ('', s.name) "
+        "group by s.id order by"
+        " s.id";
+
 int verb_studies(const struct options *o, struct error *e)
 {
 	struct database *d = verb_database(o, e);
 	struct rows r;
 	if (!d)
 		return -1;
-	int rc = verb_query(
-	        d, &r, e,
-	        "select s.name study, s.state, count(t.id) trials,"
-	        " sum(t.state = 'done') done, sum(t.state = 'leased') running,"
-	        " sum(t.state in ('waiting', 'ready', 'paused')) waiting,"
-	        " sum(t.state in ('failed', 'infeasible', 'skipped')) failed,"
-	        " datetime(s.created_ms / 1000, 'unixepoch') launched_utc"
-	        " from study s left join study_trial st on st.study = s.id and st.role = 'trial'"
-	        " left join trial t on t.id = st.trial group by s.id order by s.id",
-	        0, NULL);
+	int rc = verb_query(d, &r, e, studies_sql, 1, (const char *[]){""});
 	if (!rc) {
 		verb_print(o, &r, "no study yet: `trawl launch SWEEP.json` makes one");
 		rows_release(&r);
@@ -66,7 +68,10 @@ int verb_workers(const struct options *o, struct error *e)
 	" iif(length(value) > 24, substr(value, 1, 23) || '…', value), ' ')"               \
 	" from (select key, iif(type in ('true', 'false', 'null'), type, value) value"       \
 	" from json_each(st.assignment)))"
-#define TRIALS_SQL(swept)                                                                          \
+#define ALL "study_trial st join trial t on t.id = st.trial"
+#define RUNNING \
+	"(select * from trial where state = 'leased') t join study_trial st on st.trial = t.id"
+#define TRIALS_SQL(swept, which)                                                                   \
 	"select t.id trial, s.name study, case st.role when 'parent' then 'parent' else "          \
 	"st.number "                                                                               \
 	"end number, t.state, t.attempt, " swept " swept,"                                         \
@@ -75,7 +80,7 @@ int verb_workers(const struct options *o, struct error *e)
 	" coalesce((select value from result r where r.trial = t.id and r.metric = 'accuracy'),"   \
 	"  a.accuracy, (select value from metric m where m.trial = t.id and m.name = 'accuracy'"   \
 	"  order by step desc limit 1)) accuracy, t.why"                                           \
-	" from study_trial st join study s on s.id = st.study join trial t on t.id = st.trial"     \
+	" from " which " join study s on s.id = st.study"                                          \
 	" left join attempt a on a.trial = t.id and a.attempt = t.attempt"                         \
 	" where (?1 = '' or s.name = ?1) and (?2 = '' or t.state = ?2)"                            \
 	" order by s.id, st.number < 0 desc, st.number"
@@ -93,36 +98,85 @@ static int check_state(const char *state, struct error *e)
 	return -1;
 }
 
+/* More than a person reads. */
+static bool are_many(struct database *d, const char *study)
+{
+	enum { MANY = 1000 };
+	struct error unheard;
+	struct rows r;
+	if (verb_query(
+	            d, &r, &unheard,
+	            "select count(*) trials from study_trial where ?1 = '' or study = (select id "
+	            "from study where name = ?1)",
+	            1, &study))
+		return false;
+	int64_t count = rows_int(&r, 0, "trials", 0);
+	rows_release(&r);
+	return count > MANY;
+}
+
+/* How many are in which state, and those that run. */
+static int sum_up(const struct options *o, struct database *d, const char *study, struct error *e)
+{
+	struct rows r;
+	if (verb_query(d, &r, e, studies_sql, 1, &study))
+		return -1;
+	verb_print(o, &r, "no study");
+	rows_release(&r);
+	if (verb_query(d, &r, e, TRIALS_SQL(SWEPT_SHOWN, RUNNING), 2, (const char *[]){study, ""}))
+		return -1;
+	printf("\n");
+	verb_print(o, &r, "none runs");
+	rows_release(&r);
+	printf("not all are listed: --all does, --state STATE those in one state\n");
+	return 0;
+}
+
+static int list(const struct options *o, struct database *d, const char *study, const char *state,
+                struct error *e)
+{
+	struct rows r;
+	bool whole = option_given(o, "--json") || option_given(o, "--csv");
+	if (verb_query(d, &r, e,
+	               whole ? TRIALS_SQL(SWEPT_WHOLE, ALL) : TRIALS_SQL(SWEPT_SHOWN, ALL), 2,
+	               (const char *[]){study, state}))
+		return -1;
+	verb_print(o, &r, "no trials");
+	rows_release(&r);
+	return 0;
+}
+
+static void print_notes(struct database *d)
+{
+	struct error unheard;
+	struct rows r;
+	if (verb_query(d, &r, &unheard,
+	               "select kind, text from event where kind in ('quarantined',"
+	               " 'wal_large', 'disk_low') and at_ms > 1000 * (unixepoch() - 86400) order "
+	               "by seq desc limit 3",
+	               0, NULL))
+		return;
+	for (int64_t i = 0; i < r.count; i++)
+		printf("note: %s: %s\n", rows_text(&r, i, "kind"), rows_text(&r, i, "text"));
+	rows_release(&r);
+}
+
 int verb_status(const struct options *o, struct error *e)
 {
 	const char *state = option_text(o, "--state", "");
+	bool machine = option_given(o, "--json") || option_given(o, "--csv");
 	if (*state && check_state(state, e))
 		return -1;
 	struct database *d = verb_database(o, e);
 	char *study = NULL;
-	struct rows r;
 	int rc = -1;
-	if (!d || (o->words && !(study = verb_find_study(d, o, e))))
-		goto out;
-	bool whole = option_given(o, "--json") || option_given(o, "--csv");
-	rc = verb_query(d, &r, e, whole ? TRIALS_SQL(SWEPT_WHOLE) : TRIALS_SQL(SWEPT_SHOWN), 2,
-	                (const char *[]){study ? study : "", state});
-	if (rc)
-		goto out;
-	verb_print(o, &r, "no trials");
-	rows_release(&r);
-	if (!whole &&
-	    !verb_query(d, &r, e,
-	                "select kind, text from event where kind in ('quarantined',"
-	                " 'wal_large', 'disk_low') and at_ms > 1000 * (unixepoch() - 86400) order "
-	                "by seq desc limit 3",
-	                0, NULL)) {
-		for (int64_t i = 0; i < r.count; i++)
-			printf("note: %s: %s\n", rows_text(&r, i, "kind"),
-			       rows_text(&r, i, "text"));
-		rows_release(&r);
+	if (d && (!o->words || (study = verb_find_study(d, o, e)))) {
+		const char *name = study ? study : "";
+		bool all = machine || *state || option_given(o, "--all");
+		rc = !all && are_many(d, name) ? sum_up(o, d, name, e) : list(o, d, name, state, e);
 	}
-out:
+	if (!rc && !machine)
+		print_notes(d);
 	free(study);
 	database_close(d);
 	return rc;

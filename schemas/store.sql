@@ -52,6 +52,7 @@ create table trial(
 	reached integer not null default 0       -- epochs after which it waited at a rung
 ) strict;
 create index trial_ready on trial(ask, priority desc, reached desc, id) where state = 'ready' and held = 0;
+create index trial_state on trial(id, state); -- for counting: a trial's row is a page long
 create index trial_backoff on trial(not_before_ms) where state = 'ready' and not_before_ms > 0;
 create index trial_lease on trial(lease_until_ms) where state = 'leased';
 create index trial_worker on trial(worker) where state = 'leased';

@@ -5,6 +5,10 @@
 
 static bool same_value(const cJSON *a, const cJSON *b)
 {
+	if (cJSON_IsNumber(a) && cJSON_IsNumber(b))
+		return a->valuedouble == b->valuedouble;
+	if (cJSON_IsString(a) && cJSON_IsString(b))
+		return strcmp(a->valuestring, b->valuestring) == 0;
 	char *left = json_canonical(a), *right = json_canonical(b);
 	bool same = strcmp(left, right) == 0;
 
@@ -40,20 +44,35 @@ static bool is_of_evaluation(const char *path)
 	return false;
 }
 
+/* What kind of trial it is, as far as that says which fields count. */
+struct nature {
+	bool ensemble, quantizes, splits, trains;
+};
+
+static struct nature nature_of(const cJSON *filled)
+{
+	return (struct nature){
+	        .ensemble = is_text(filled, "action", "ensemble"),
+	        .quantizes = quantizes(filled),
+	        .splits = json_at(filled, "split.submodels")->valuedouble != 0,
+	        .trains = trial_trains(filled),
+	};
+}
+
 /* At full precision it does not matter how a model would be quantized, nor of one network how it
  * would be split, nor how long one would be trained, and how often
  * evaluated, that is not. */
-static bool matters(const struct field *field, const cJSON *filled)
+static bool matters(const struct field *field, const struct nature *n)
 {
-	if (is_text(filled, "action", "ensemble") && !is_of_evaluation(field->path))
+	if (n->ensemble && !is_of_evaluation(field->path))
 		return false;
-	if (strncmp(field->path, "quant.", 6) == 0 && !quantizes(filled))
+	if (strncmp(field->path, "quant.", 6) == 0 && !n->quantizes)
 		return false;
 	if ((strncmp(field->path, "split.", 6) == 0 || strncmp(field->path, "prune.", 6) == 0) &&
-	    json_at(filled, "split.submodels")->valuedouble == 0)
+	    !n->splits)
 		return false;
 	if ((strcmp(field->path, "train.epochs") == 0 || strcmp(field->path, "eval.every") == 0) &&
-	    !trial_trains(filled))
+	    !n->trains)
 		return false;
 	return field->flags & IDENTITY;
 }
@@ -91,11 +110,12 @@ cJSON *trial_identity_form(const cJSON *trial)
 
 	trial_fill(filled);
 	forget_paths(json_at(filled, "ood.sets"));
+	const struct nature nature = nature_of(filled);
 	for (size_t i = 0; i < trial_fields.count; i++) {
 		const struct field *field = trial_fields.rows + i;
 		const cJSON *value = json_at(filled, field->path);
 		cJSON *initial = field_default(field);
-		if (value && matters(field, filled) && !(initial && same_value(value, initial)))
+		if (value && matters(field, &nature) && !(initial && same_value(value, initial)))
 			cJSON_AddItemToObject(form, field->path, cJSON_Duplicate(value, true));
 		cJSON_Delete(initial);
 	}

@@ -90,7 +90,8 @@ static void make_schema_1(void)
 	        "alter table study drop column due; alter table study drop column judge; "
 	        "alter table study_trial drop column bracket; alter table study_trial drop column "
 	        "until_epoch; drop index trial_ready; alter table trial drop column reached; "
-	        "create index trial_ready on trial(id); drop table rung; drop table landscape; "
+	        "create index trial_ready on trial(id); drop table rung; drop index trial_state; "
+	        "drop table landscape; "
 	        "drop table split_node; drop table ood_metric; drop table ood_curve; "
 	        "pragma user_version = 1");
 	assert_int_equal(s.db.failure, 0);

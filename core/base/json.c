@@ -145,14 +145,25 @@ int json_write(const char *path, const cJSON *value, struct error *e)
 	return status;
 }
 
+static cJSON *member_of(const cJSON *object, const char *name, size_t length)
+{
+	cJSON *member = cJSON_IsObject(object) ? object->child : NULL;
+
+	while (member && (strncmp(member->string, name, length) != 0 || member->string[length]))
+		member = member->next;
+	return member;
+}
+
 cJSON *json_at(const cJSON *object, const char *path)
 {
 	cJSON *at = (cJSON *)object;
-	char *copy = xstrdup(path), *rest = copy, *part = NULL;
 
-	while (at && (part = strsep(&rest, ".")))
-		at = cJSON_GetObjectItemCaseSensitive(at, part);
-	free(copy);
+	for (size_t length; at; path += length + 1) {
+		length = strcspn(path, ".");
+		at = member_of(at, path, length);
+		if (!path[length])
+			break;
+	}
 	return at;
 }
 

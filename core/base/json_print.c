@@ -10,6 +10,20 @@ struct layout {
 	bool indented, sorted;
 };
 
+/* As printf's %lld, in a third of its time: nearly all numbers are such. */
+static void add_integer(struct text *t, int64_t x)
+{
+	char digits[24], *at = digits + sizeof digits;
+	uint64_t left = x < 0 ? -(uint64_t)x : (uint64_t)x;
+
+	do
+		*--at = (char)('0' + left % 10);
+	while (left /= 10);
+	if (x < 0)
+		*--at = '-';
+	text_add_bytes(t, at, (size_t)(digits + sizeof digits - at));
+}
+
 /* The fewest digits that come back as the same double; 15 are enough for most. */
 static void add_number(struct text *t, double x)
 {
@@ -20,7 +34,7 @@ static void add_number(struct text *t, double x)
 		return;
 	}
 	if (x == floor(x) && fabs(x) < 0x1p53) {
-		text_add(t, "%lld", (long long)x);
+		add_integer(t, (int64_t)x);
 		return;
 	}
 	for (int count = isnormal(x) ? 15 : 1; count <= 17; count++) {
@@ -37,13 +51,18 @@ static void add_string(struct text *t, const char *s)
 
 	text_add_bytes(t, "\"", 1);
 	for (; *s; s++) {
+		size_t span = 0;
+		while ((unsigned char)s[span] >= 0x20 && s[span] != '"' && s[span] != '\\')
+			span++;
+		text_add_bytes(t, s, span);
+		s += span;
+		if (!*s)
+			break;
 		const char *special = strchr(plain, *s);
 		if (special)
 			text_add(t, "\\%c", escaped[special - plain]);
-		else if ((unsigned char)*s < 0x20)
-			text_add(t, "\\u%04x", (unsigned int)*s);
 		else
-			text_add_bytes(t, s, 1);
+			text_add(t, "\\u%04x", (unsigned int)*s);
 	}
 	text_add_bytes(t, "\"", 1);
 }
@@ -75,20 +94,20 @@ static void add_members(struct text *t, const cJSON *value, struct layout layout
 		qsort(members, (size_t)count, sizeof *members, compare_members);
 	/* Lists of plain values stay on one line. */
 	layout.indented = layout.indented && (object || (count && members[0]->child));
-	text_add(t, object ? "{" : "[");
+	text_add_bytes(t, object ? "{" : "[", 1);
 	for (i = 0; i < count; i++) {
 		if (i)
-			text_add(t, ",");
+			text_add_bytes(t, ",", 1);
 		add_line(t, layout, depth + 1);
 		if (object) {
 			add_string(t, members[i]->string);
-			text_add(t, layout.indented ? ": " : ":");
+			text_add_bytes(t, ": ", layout.indented ? 2 : 1);
 		}
 		add_value(t, members[i], layout, depth + 1);
 	}
 	if (count)
 		add_line(t, layout, depth);
-	text_add(t, object ? "}" : "]");
+	text_add_bytes(t, object ? "}" : "]", 1);
 	free(members);
 }
 
@@ -98,6 +117,8 @@ static void add_value(struct text *t, const cJSON *value, struct layout layout, 
 		add_members(t, value, layout, depth);
 	else if (cJSON_IsString(value))
 		add_string(t, value->valuestring);
+	else if (cJSON_IsRaw(value)) /* JSON already */
+		text_add_bytes(t, value->valuestring, strlen(value->valuestring));
 	else if (cJSON_IsNumber(value))
 		add_number(t, value->valuedouble);
 	else

@@ -271,14 +271,17 @@ static void job_begin(struct sim *s, int i, const cJSON *hold)
 {
 	struct agent *a = &s->agents[i];
 	int64_t trial = json_int(hold, "trial", 0), attempt = json_int(hold, "attempt", 0);
-	const cJSON *spec = json_at(hold, "spec"), *input = json_at(hold, "inputs");
+	const cJSON *raw = json_at(hold, "spec"), *input = json_at(hold, "inputs");
+	cJSON *spec = raw ? cJSON_Parse(raw->valuestring) : NULL;
 	struct job *j = a->jobs;
 
 	while (j < a->jobs + JOBS && j->used)
 		j++;
 	if (!spec || trial >= TRIALS_MAX || attempt >= ATTEMPTS_MAX || attempt <= a->last[trial] ||
-	    j == a->jobs + JOBS)
+	    j == a->jobs + JOBS) {
+		cJSON_Delete(spec);
 		return;
+	}
 	*j = (struct job){.used = true, .trial = trial, .attempt = attempt};
 	j->steps = json_int(json_at(spec, "train"), "epochs", 1);
 	j->until = json_int(json_at(hold, "limits"), "until_epoch", 0);
@@ -290,6 +293,7 @@ static void job_begin(struct sim *s, int i, const cJSON *hold)
 	snprintf(j->input, sizeof j->input, "%s",
 	         json_text(cJSON_GetArrayItem(input, 0), "sha256", ""));
 	trial_identity(spec, j->identity);
+	cJSON_Delete(spec);
 	a->last[trial] = attempt;
 	note(s, "%s: run trial %" PRId64 ".%" PRId64, a->name, trial, attempt);
 	int64_t *owner = &s->owner[trial][attempt];
