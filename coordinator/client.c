@@ -3,6 +3,7 @@
 #include "core/base/clock.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
+#include "schemas/curve.h"
 #include "schemas/wire.h"
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,8 @@ struct client {
 	int64_t last_id;
 };
 
-struct client *client_open(const char *endpoint, struct error *e)
+struct client *client_open(const char *endpoint, const char *key, const char *server_key,
+                           struct error *e)
 {
 	struct client *c = xcalloc(1, sizeof *c);
 	int linger = 0, beat = HEARTBEAT_MS;
@@ -26,6 +28,10 @@ struct client *client_open(const char *endpoint, struct error *e)
 	zmq_setsockopt(c->socket, ZMQ_LINGER, &linger, sizeof linger);
 	zmq_setsockopt(c->socket, ZMQ_HEARTBEAT_IVL, &beat, sizeof beat);
 	zmq_setsockopt(c->socket, ZMQ_CONNECT_TIMEOUT, &beat, sizeof beat);
+	if (curve_connect_as_told(c->socket, key, server_key, e) < 0) {
+		client_close(c);
+		return NULL;
+	}
 	if (zmq_connect(c->socket, endpoint)) {
 		error_set(e, "%s: %s", endpoint, zmq_strerror(zmq_errno()));
 		client_close(c);
@@ -66,7 +72,9 @@ static int await(struct client *c, int64_t id, int wait_ms, cJSON **result, stru
 		int64_t left = deadline - clock_monotonic_ms();
 		if (left <= 0)
 			return error_set(
-			        e, "no answer from a coordinator at %s; is `trawl serve` running?",
+			        e,
+			        "no answer from a coordinator at %s; is `trawl serve` running, "
+			        "and this key authorized?",
 			        c->endpoint);
 		zmq_pollitem_t item = {.socket = c->socket, .events = ZMQ_POLLIN};
 		zmq_poll(&item, 1, left);

@@ -5,7 +5,10 @@
 #include <cjson/cJSON.h>
 
 struct client;
-struct client *client_open(const char *endpoint, struct error *e);
+
+/* key and server_key as curve_connect_as_told has them. */
+struct client *client_open(const char *endpoint, const char *key, const char *server_key,
+                           struct error *e);
 void client_close(struct client *c);
 
 /* Asks and waits at most wait_ms.  Takes ownership of args.  0: *result is the answer's (the

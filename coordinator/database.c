@@ -68,7 +68,7 @@ struct database *database_open(const char *where, bool create, struct error *e)
 	const char *path = database_path(where);
 	d->where = xstrdup(path);
 	if (strstr(path, "://")) {
-		d->client = client_open(path, e);
+		d->client = client_open(path, NULL, NULL, e);
 		if (d->client && !is_there(d->client, e)) {
 			client_close(d->client);
 			d->client = NULL;
@@ -189,6 +189,21 @@ char *database_endpoint(const char *path, int64_t pid)
 	return endpoint;
 }
 
+char *database_curve(const char *path)
+{
+	struct rows r;
+	char *key = NULL;
+	sqlite3 *db = file_exists(path) ? query_open(path, NULL) : NULL;
+	if (db && !query_run(db, "select coalesce(curve, '') curve from coordinator", NULL, 0,
+	                     (struct query_limits){0}, &r, NULL)) {
+		if (*rows_text(&r, 0, "curve"))
+			key = xstrdup(rows_text(&r, 0, "curve"));
+		rows_release(&r);
+	}
+	sqlite3_close(db);
+	return key;
+}
+
 /* ---- changing ---- */
 
 static cJSON *ask(struct client *c, const char *verb, cJSON *args, struct error *e)
@@ -201,9 +216,14 @@ static cJSON *ask(struct client *c, const char *verb, cJSON *args, struct error 
 	return result ? result : cJSON_CreateObject();
 }
 
-static cJSON *ask_endpoint(const char *endpoint, const char *verb, cJSON *args, struct error *e)
+/* With the owner's key, where the coordinator asks for keys. */
+static cJSON *ask_endpoint(const char *path, const char *endpoint, const char *verb, cJSON *args,
+                           struct error *e)
 {
-	struct client *c = client_open(endpoint, e);
+	char *server_key = database_curve(path), *key = xformat("%s.owner", path);
+	struct client *c = client_open(endpoint, server_key ? key : NULL, server_key, e);
+	free(server_key);
+	free(key);
 	cJSON *result = NULL;
 	if (c)
 		result = ask(c, verb, args, e);
@@ -220,7 +240,7 @@ cJSON *database_change(struct database *d, const char *verb, cJSON *args, struct
 	/* Another command may hold the file for the moment of its own change. */
 	for (int64_t until = clock_monotonic_ms() + HELD_MS;;) {
 		char *endpoint = database_endpoint(d->where, 0);
-		cJSON *result = endpoint ? ask_endpoint(endpoint, verb, args, e) : NULL;
+		cJSON *result = endpoint ? ask_endpoint(d->where, endpoint, verb, args, e) : NULL;
 		bool asked = endpoint != NULL;
 		free(endpoint);
 		if (asked)

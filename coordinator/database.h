@@ -34,6 +34,9 @@ cJSON *database_change(struct database *d, const char *verb, cJSON *args, struct
  */
 char *database_endpoint(const char *path, int64_t pid);
 
+/* The public key of a coordinator that asks for keys (gate.h); null: it does not.  Free it. */
+char *database_curve(const char *path);
+
 /* Folder or file that belongs to a database: study.db, "work" -> study.db.work.  Free with free().
  */
 char *database_beside(const char *path, const char *what);

@@ -37,6 +37,8 @@ static const struct option_row serve_options[] = {
         {"--store", NULL, "DIR", "where checkpoints are kept (default: beside the database)"},
         {"--data", NULL, "DIRS", "where data sets lie ($TRAWL_DATA, ../shared/data)"},
         {"--lease", NULL, "SECONDS", "a silent agent loses its trials after this (default 30)"},
+        {"--insecure", NULL, NULL,
+         "ask nobody for keys, though others than this machine can connect"},
         {"--allow-network-fs", NULL, NULL, "take a database on NFS or the like, at your risk"},
         OPTION_DB,
         OPTION_JSON,
@@ -155,6 +157,12 @@ static const struct verb verbs[] = {
          "Of a study, its failed trials; one trial by itself may be infeasible or cancelled too."},
         {"worker", "drain | undrain WORKER", "let an agent finish and leave; or take it back",
          change_options, 2, 2, verb_worker, NULL},
+        {"keys", "new FILE | show [FILE] | authorize agent|user KEY [NAME] | revoke KEY",
+         "keys of agents and people, where a coordinator listens beyond its machine",
+         change_options, 1, 4, verb_keys,
+         "new makes a key file; a KEY is its public text, or a file that holds it.  On other "
+         "machines\nprograms find theirs by $TRAWL_KEY, and the coordinator's by "
+         "$TRAWL_SERVER_KEY."},
         {"studies", "", "list the studies", read_options, 0, 0, verb_studies, NULL},
         {"workers", "", "list the agents", read_options, 0, 0, verb_workers, NULL},
         {"status", "[STUDY]", "list trials and their states", status_options, 0, 1, verb_status,

@@ -1,4 +1,5 @@
 /* REQUESTs of clients: one row per verb. */
+#include "coordinator/gate.h"
 #include "coordinator/turn.h"
 #include "coordinator/worker.h"
 #include "core/base/json.h"
@@ -31,11 +32,10 @@ static int ping(struct turn *t, const cJSON *args, cJSON **result, struct error 
 static const struct {
 	const char *name;
 	verb *run;
-} verbs[] = {{"launch", study_launch}, {"add", study_add},
-             {"pause", study_pause},   {"resume", study_resume},
-             {"cancel", study_cancel}, {"retry", study_retry},
-             {"drain", drain},         {"undrain", undrain},
-             {"stop", stop},           {"ping", ping}};
+} verbs[] = {{"launch", study_launch}, {"add", study_add},           {"pause", study_pause},
+             {"resume", study_resume}, {"cancel", study_cancel},     {"retry", study_retry},
+             {"drain", drain},         {"undrain", undrain},         {"stop", stop},
+             {"ping", ping},           {"authorize", key_authorize}, {"revoke", key_revoke}};
 
 static verb *find(const char *name, struct error *e)
 {

@@ -1,5 +1,6 @@
 /* The coordinator as a process: sockets, timers and signals around the turn. */
 #include "coordinator/serve.h"
+#include "coordinator/gate.h"
 #include "coordinator/import.h"
 #include "coordinator/orphan.h"
 #include "coordinator/reader.h"
@@ -32,6 +33,7 @@ struct server {
 	struct store store;
 	struct coordinator coordinator;
 	void *zmq, *outside, *inside; /* ROUTERs: for agents and clients; for our HTTP threads */
+	struct gate *gate;            /* null: nobody is asked for keys */
 	struct artifacts *artifacts;
 	struct reader *reader;
 	char *folder, *secret, *endpoint, *url;
@@ -81,6 +83,27 @@ static void *router(struct server *s)
 	return socket;
 }
 
+/* Whether only this machine can connect. */
+static bool is_local(const char *listen)
+{
+	static const char *const local[] = {
+	        "tcp://127.", "tcp://localhost:", "tcp://[::1]:", "ipc://", "inproc://"};
+
+	for (size_t i = 0; i < sizeof local / sizeof *local; i++)
+		if (strncmp(listen, local[i], strlen(local[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Beyond this machine everybody shows a key. */
+static int guard_outside(struct server *s, struct error *e)
+{
+	if (s->options->insecure || is_local(s->options->listen))
+		return 0;
+	s->gate = gate_open(s->zmq, &s->store.db, s->options->database, clock_wall_ms(), e);
+	return s->gate ? gate_guard(s->gate, s->outside, e) : -1;
+}
+
 static int bind_all(struct server *s, struct error *e)
 {
 	char bound[256] = "";
@@ -88,6 +111,8 @@ static int bind_all(struct server *s, struct error *e)
 
 	s->zmq = zmq_ctx_new();
 	s->outside = router(s);
+	if (guard_outside(s, e))
+		return -1;
 	s->inside = router(s);
 	if (zmq_bind(s->inside, INSIDE) != 0)
 		return error_set(e, "%s: %s", INSIDE, zmq_strerror(errno));
@@ -160,7 +185,9 @@ static int start(struct server *s, struct error *e)
 	s->folder = o->artifacts ? xstrdup(o->artifacts) : xformat("%s.artifacts", o->database);
 	if (store_open(&s->store, o->database, o->allow_network, e) != 0 || bind_all(s, e) != 0 ||
 	    load_secret(s, e) != 0 || folder_make(s->folder, e) != 0 ||
-	    start_artifacts(s, e) != 0 || store_announce(&s->store, s->endpoint, s->url, e) != 0 ||
+	    start_artifacts(s, e) != 0 ||
+	    store_announce(&s->store, s->endpoint, s->url, s->gate ? gate_public(s->gate) : NULL,
+	                   e) != 0 ||
 	    !(s->reader = reader_start(s->zmq, o->database, e)))
 		return -1;
 	int orphans = orphan_sweep(&s->store.db, s->folder, clock_wall_ms());
@@ -231,6 +258,8 @@ static bool take(struct server *s, void *socket)
 	if (got > 0 && http != (socket == s->inside))
 		got = error_set(&e, "message \"%s\" came from where it is not taken",
 		                wire_name(m.kind));
+	if (got > 0 && !http && s->gate && !gate_admits(s->gate, &m, &e))
+		got = -1;
 	if (got < 0)
 		answer_error(s, socket, &m, &e);
 	if (got > 0 && m.kind == WIRE_ERROR)
@@ -278,6 +307,8 @@ static void send_all(struct server *s, const struct turn_output *out)
 
 	for (size_t i = 0; i < out->count; i++) {
 		bool http = out->messages[i].kind == WIRE_STORED_SAVED;
+		if (!http && s->gate && !gate_directs(s->gate, &out->messages[i]))
+			continue;
 		if (wire_send(http ? s->inside : s->outside, &out->messages[i], &e) < 0)
 			complain(s, e.text);
 	}
@@ -374,6 +405,7 @@ static void stop(struct server *s)
 		zmq_close(s->outside);
 	if (s->zmq)
 		zmq_ctx_term(s->zmq);
+	gate_close(s->gate);
 	store_close(&s->store);
 	free(s->deleted);
 	free(s->secret);
@@ -393,7 +425,8 @@ int serve_run(const struct serve_options *options, struct error *e)
 	status = start(s, e);
 	if (status == 0) {
 		if (options->ready)
-			options->ready(options->context, s->endpoint, s->url);
+			options->ready(options->context, s->endpoint, s->url,
+			               s->gate ? gate_public(s->gate) : NULL);
 		loop(s);
 	}
 	stop(s);

@@ -14,9 +14,11 @@ struct serve_options {
 	const char *http_url;      /* what agents are told; null: as the server says */
 	int64_t lease_ms, beat_ms; /* 0: the turn's defaults */
 	bool allow_network;
+	bool insecure; /* no keys, even where others than this machine can connect */
 
-	/* Called once, when everything listens: with the endpoint and the artifact store's URL. */
-	void (*ready)(void *context, const char *endpoint, const char *url);
+	/* Called once, when everything listens: with the endpoint, the artifact store's URL and the
+	 * server's public key (null: it asks for none). */
+	void (*ready)(void *context, const char *endpoint, const char *url, const char *curve);
 	/* Called at least twice a second between turns; true ends the loop.  May be null. */
 	bool (*ended)(void *context);
 	void *context;

@@ -42,7 +42,11 @@ static const char *const migrations[STORE_SCHEMA - 1] = {
         "create table rung(study integer not null references study(id), bracket integer not null, "
         "epoch integer not null, trial integer not null references trial(id), value real, verdict "
         "text, primary key (study, bracket, epoch, trial)) strict, without rowid;"
-        "create index rung_trial on rung(trial);",
+        "create index rung_trial on rung(trial);"
+        "alter table coordinator add column curve text; alter table worker add column key text;"
+        "create table key(public text primary key, role text not null check (role in ('owner', "
+        "'user', 'agent')), name text not null, created_ms integer not null, revoked_ms integer) "
+        "strict, without rowid;",
 };
 
 static int failed(struct store *s, struct error *e, const char *doing)
@@ -147,14 +151,16 @@ static int take_lock(struct store *s, struct error *e)
 	return status;
 }
 
-int store_announce(struct store *s, const char *endpoint, const char *url, struct error *e)
+int store_announce(struct store *s, const char *endpoint, const char *url, const char *curve,
+                   struct error *e)
 {
 	char host[256] = "";
 
 	gethostname(host, sizeof host - 1);
 	sql_run(&s->db,
-	        "update coordinator set endpoint = ?, url = ?, host = ?, pid = ?, started_ms = ?",
-	        endpoint, url, (const char *)host, getpid(), clock_wall_ms());
+	        "update coordinator set endpoint = ?, url = ?, host = ?, pid = ?, started_ms = ?, "
+	        "curve = ?",
+	        endpoint, url, (const char *)host, getpid(), clock_wall_ms(), curve);
 	if (s->db.failure)
 		return failed(s, e, "cannot be written");
 	if (s->lock < 0)

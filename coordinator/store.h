@@ -21,7 +21,8 @@ int store_open(struct store *s, const char *path, bool allow_network, struct err
 
 /* Says where its coordinator is reached: in table coordinator, and in PATH.lock for one that would
  * like to be the second.  url is the artifact store's; both may be null. */
-int store_announce(struct store *s, const char *endpoint, const char *url, struct error *e);
+int store_announce(struct store *s, const char *endpoint, const char *url, const char *curve,
+                   struct error *e);
 
 /* Opens it for reading only, beside a running coordinator. */
 int store_open_reader(struct store *s, const char *path, struct error *e);

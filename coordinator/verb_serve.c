@@ -9,8 +9,13 @@
 
 enum { PORT_MAX = 65535, LEASE_MAX_S = 86400 };
 
-static void say_ready(void *context, const char *endpoint, const char *url)
+static void say_ready(void *context, const char *endpoint, const char *url, const char *curve)
 {
+	if (curve)
+		printf("key:     %s (agents and users show theirs: `trawl keys new FILE`, then "
+		       "`trawl "
+		       "keys authorize agent|user FILE` here)\n",
+		       curve);
 	printf("serving %s\nagents:  trawl-worker --connect %s\nclients: trawl status --db %s\n"
 	       "files:   %s\n",
 	       (const char *)context, endpoint, endpoint, url);
@@ -30,12 +35,14 @@ static int http_place(const char *text, char host[256], int *port, struct error 
 	return 0;
 }
 
-static void say_ready_json(void *context, const char *endpoint, const char *url)
+static void say_ready_json(void *context, const char *endpoint, const char *url, const char *curve)
 {
 	cJSON *json = cJSON_CreateObject();
 	cJSON_AddStringToObject(json, "database", context);
 	cJSON_AddStringToObject(json, "endpoint", endpoint);
 	cJSON_AddStringToObject(json, "url", url);
+	if (curve)
+		cJSON_AddStringToObject(json, "key", curve);
 	verb_print_json(json);
 	fflush(stdout);
 }
@@ -48,6 +55,7 @@ int verb_serve(const struct options *o, struct error *e)
 	                            .listen = option_text(o, "--listen", "tcp://127.0.0.1:5555"),
 	                            .artifacts = option_text(o, "--store", NULL),
 	                            .http_url = option_text(o, "--http-url", NULL),
+	                            .insecure = option_given(o, "--insecure"),
 	                            .allow_network = option_given(o, "--allow-network-fs"),
 	                            .ready =
 	                                    option_given(o, "--json") ? say_ready_json : say_ready};

@@ -44,6 +44,8 @@ void on_hello(struct turn *t, const cJSON *body)
 	        at_least(body, "memory_mb", 0), at_least(body, "gpus", 0), labels, data,
 	        json_text(body, "numerics", ""), json_text(body, "version", ""), draining,
 	        t->now_ms);
+	sql_run(t->db, "update worker set key = ? where agent = ? and key is null",
+	        t->message->key[0] ? t->message->key : NULL, agent);
 	search_note_agents(t->db);
 	int64_t worker = worker_of(t->db, agent);
 	cJSON *reply = cJSON_CreateObject();

@@ -4,7 +4,8 @@
 create table coordinator(                    -- one row: who owns this file
 	one integer primary key check (one = 1),
 	endpoint text, url text, host text, pid integer, started_ms integer,
-	turn_ms integer                          -- when the last turn was: a gap extends all leases
+	turn_ms integer,                         -- when the last turn was: a gap extends all leases
+	curve text                               -- its public key; null: it asks nobody for keys
 ) strict;
 
 create table study(
@@ -225,8 +226,16 @@ create table worker(
 	other_slots integer not null default 0,  -- taken by what we gave up, as of its last beat
 	other_memory_mb integer not null default 0,
 	cleared_ms integer not null default 0,   -- failures before this do not quarantine it
-	first_seen_ms integer not null, seen_ms integer not null
+	first_seen_ms integer not null, seen_ms integer not null,
+	key text                                 -- CURVE's public key that this name belongs to
 ) strict;
+
+create table key(                            -- who may speak to the coordinator (gate.h)
+	public text primary key,                 -- CURVE's, in Z85
+	role text not null check (role in ('owner', 'user', 'agent')),
+	name text not null,
+	created_ms integer not null, revoked_ms integer
+) strict, without rowid;
 
 create table refusal(                        -- this worker must not get this trial again
 	trial integer not null references trial(id),

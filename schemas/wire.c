@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
@@ -274,6 +275,8 @@ int wire_receive(void *socket, struct message *m, struct error *e)
 	int status = wire_decode(frames + front, count - front, m, e) == 0 ? 1 : -1;
 	if (front)
 		message_route(m, frames[0].data, frames[0].bytes);
+	const char *key = zmq_msg_gets(&parts[kept - 1], "User-Id");
+	snprintf(m->key, sizeof m->key, "%s", key ? key : "");
 	for (size_t i = 0; i < kept; i++)
 		zmq_msg_close(&parts[i]);
 	return status;

@@ -26,7 +26,9 @@ struct message {
 	enum wire_kind kind;
 	char *route; /* routing id: whom it came from or goes to; null at a DEALER */
 	size_t route_bytes;
-	cJSON *body; /* an object */
+	cJSON *body;  /* an object */
+	char key[41]; /* CURVE's public key of the sender, in Z85; empty: the socket asks for none
+	               */
 };
 
 struct wire_frame {

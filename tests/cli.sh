@@ -9,35 +9,7 @@ export XDG_CACHE_HOME=$dir/cache TRAWL_DB=$dir/study.db
 serve=0 good=0 bad=0
 trap '[ $serve != 0 ] && kill $serve 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
 
-law() { # name, then a command that must succeed
-	local name=$1
-	shift
-	if "$@" >"$dir/law.out" 2>&1; then
-		good=$((good + 1))
-		echo "[       OK ] $name"
-	else
-		bad=$((bad + 1))
-		echo "[  FAILED  ] $name"
-		cat "$dir/law.out"
-	fi
-}
-# The command fails and says all of the words, in at most so many lines.
-refuses() { # lines, words separated by |, command …
-	local lines=$1 words=$2 word
-	shift 2
-	timeout 20 "$@" >"$dir/out" 2>&1 && { echo "this was accepted: $*"; return 1; }
-	[ "$(wc -l <"$dir/out")" -le "$lines" ] || { echo "more than $lines lines:"; cat "$dir/out"; return 1; }
-	while [ -n "$words" ]; do
-		word=${words%%|*}
-		[ "$word" = "$words" ] && words="" || words=${words#*|}
-		grep -qF -- "$word" "$dir/out" || { echo "does not say \"$word\":"; cat "$dir/out"; return 1; }
-	done
-}
-says() { # word, command …
-	local word=$1
-	shift
-	timeout 20 "$@" 2>&1 | grep -qF -- "$word"
-}
+. tests/laws
 json() {
 	timeout 20 "$@" --json >"$dir/json" || return 1
 	sqlite3 :memory: "select json_valid(cast(readfile('$dir/json') as text))" | grep -qx 1

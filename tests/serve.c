@@ -43,7 +43,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static void tell_endpoint(void *context, const char *endpoint, const char *url)
+static void tell_endpoint(void *context, const char *endpoint, const char *url, const char *curve)
 {
 	ssize_t ignored = write(ready_pipe, endpoint, strlen(endpoint) + 1);
 	(void)ignored;

@@ -90,7 +90,9 @@ static void make_schema_1(void)
 	        "alter table study drop column due; alter table study drop column judge; "
 	        "alter table study_trial drop column bracket; alter table study_trial drop column "
 	        "until_epoch; drop index trial_ready; alter table trial drop column reached; "
-	        "create index trial_ready on trial(id); drop table rung; drop index trial_state; "
+	        "create index trial_ready on trial(id); drop table rung; drop table key; alter "
+	        "table coordinator drop column curve; alter table worker drop column key; drop "
+	        "index trial_state; "
 	        "drop table landscape; "
 	        "drop table split_node; drop table ood_metric; drop table ood_curve; "
 	        "pragma user_version = 1");
@@ -166,7 +168,7 @@ static void the_second_coordinator_says_who_holds_it(void **state)
 	int status = 0;
 
 	open_or_fail(&s);
-	assert_int_equal(store_announce(&s, "tcp://127.0.0.1:5555", NULL, &e), 0);
+	assert_int_equal(store_announce(&s, "tcp://127.0.0.1:5555", NULL, NULL, &e), 0);
 	pid_t child = fork();
 	if (child == 0) {
 		struct store second;

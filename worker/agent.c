@@ -238,7 +238,7 @@ static void agent_close(struct agent *a)
 int agent_run(const struct agent_options *o, struct error *e)
 {
 	struct agent a = {.options = o, .beat_ms = BEAT_MS, .signal_fd = -1};
-	int status = office_open(&a.office, o->work, o->connect, e);
+	int status = office_open(&a.office, o, e);
 	if (status)
 		return -1;
 	a.offer = agent_offer(o, a.office.name);

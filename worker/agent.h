@@ -8,11 +8,12 @@
 #include <stdint.h>
 
 struct agent_options {
-	const char *connect;         /* tcp://host:5555 */
-	const char *name;            /* that people see; null: host name */
-	const char *work;            /* folder of jobs and of the cache */
-	const char *data;            /* DIR[:DIR…]; null: as source_roots() */
-	const char *const *datasets; /* further folders or archives that it has */
+	const char *connect;          /* tcp://host:5555 */
+	const char *key, *server_key; /* as curve_connect_as_told has them */
+	const char *name;             /* that people see; null: host name */
+	const char *work;             /* folder of jobs and of the cache */
+	const char *data;             /* DIR[:DIR…]; null: as source_roots() */
+	const char *const *datasets;  /* further folders or archives that it has */
 	size_t dataset_count;
 	const char *const *labels;
 	size_t label_count;

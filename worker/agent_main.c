@@ -26,6 +26,8 @@ static const struct {
         {"dataset", "PATH", "a further folder or archive that trials may ask for; repeatable"},
         {"name", "NAME", "what people see; default: the host's name"},
         {"label", "LABEL", "repeatable"},
+        {"key", "FILE", "our key, for a coordinator that asks for one; default $TRAWL_KEY"},
+        {"server-key", "KEY", "the coordinator's public key; default $TRAWL_SERVER_KEY"},
         {"launcher", "WORDS", "what starts MPI jobs; default \"mpiexec.mpich -launcher fork\""},
         {"pin", "auto|none", "auto: ranks keep to cores of their own, where enough are free"},
         {"program", "FILE", "default: trawl-trial beside this program"},
@@ -81,8 +83,14 @@ static int read_option(struct settings *s, const char *name, const char *value, 
 	struct agent_options *a = &s->agent;
 	const struct {
 		const char *name, **text;
-	} texts[] = {{"connect", &a->connect}, {"work", &a->work},       {"data", &a->data},
-	             {"name", &a->name},       {"program", &a->program}, {"launcher", &a->launcher},
+	} texts[] = {{"connect", &a->connect},
+	             {"key", &a->key},
+	             {"server-key", &a->server_key},
+	             {"work", &a->work},
+	             {"data", &a->data},
+	             {"name", &a->name},
+	             {"program", &a->program},
+	             {"launcher", &a->launcher},
 	             {"pin", &a->pin}};
 	const struct {
 		const char *name;

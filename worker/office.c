@@ -3,7 +3,9 @@
 #include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
+#include "schemas/curve.h"
 #include "schemas/wire.h"
+#include "worker/agent.h"
 #include "worker/process.h"
 #include <dirent.h>
 #include <errno.h>
@@ -110,11 +112,17 @@ static int jobs_bind(struct office *o, struct error *e)
 	return 0;
 }
 
-static int coordinator_connect(struct office *o, const char *connect, struct error *e)
+static int coordinator_connect(struct office *o, const struct agent_options *options,
+                               struct error *e)
 {
+	const char *connect = options->connect;
 	int64_t limit = WIRE_BODY_BYTES;
 	o->coordinator = zmq_socket(o->zmq, ZMQ_DEALER);
-	zmq_setsockopt(o->coordinator, ZMQ_ROUTING_ID, o->name, strlen(o->name)); /* who it is */
+	int secured = curve_connect_as_told(o->coordinator, options->key, options->server_key, e);
+	if (secured < 0)
+		return -1;
+	if (!secured) /* who it is; a coordinator that asks for keys gives routes itself */
+		zmq_setsockopt(o->coordinator, ZMQ_ROUTING_ID, o->name, strlen(o->name));
 	zmq_setsockopt(o->coordinator, ZMQ_MAXMSGSIZE, &limit, sizeof limit);
 	socket_set(o->coordinator, ZMQ_LINGER, LINGER_MS);
 	socket_set(o->coordinator, ZMQ_IMMEDIATE, 1); /* nothing is queued for who is not there */
@@ -131,14 +139,14 @@ static int coordinator_connect(struct office *o, const char *connect, struct err
 	return 0;
 }
 
-int office_open(struct office *o, const char *work, const char *connect, struct error *e)
+int office_open(struct office *o, const struct agent_options *options, struct error *e)
 {
 	*o = (struct office){.lock_fd = -1, .guard = {.fd = -1}};
 	name_make(o->name);
-	if (folders_make(o, work, e) || guard_start(&o->guard, o->name, o->folder, e))
+	if (folders_make(o, options->work, e) || guard_start(&o->guard, o->name, o->folder, e))
 		goto fail;
 	o->zmq = zmq_ctx_new();
-	if (jobs_bind(o, e) || coordinator_connect(o, connect, e))
+	if (jobs_bind(o, e) || coordinator_connect(o, options, e))
 		goto fail;
 	return 0;
 fail:

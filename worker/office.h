@@ -18,7 +18,8 @@ struct office {
 };
 
 /* Makes the folders, clears what agents killed before left in `work`, binds and connects. */
-int office_open(struct office *o, const char *work, const char *connect, struct error *e);
+struct agent_options;
+int office_open(struct office *o, const struct agent_options *options, struct error *e);
 
 /* Looks after the guard; true when it had to be started again. */
 bool office_mind(struct office *o);
