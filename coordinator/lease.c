@@ -1,6 +1,7 @@
 /* Leases: which agent may run which trial, until when. */
 #include "coordinator/lease.h"
 #include "coordinator/artifact.h"
+#include "coordinator/notice.h"
 #include "coordinator/turn.h"
 #include "core/base/text.h"
 #include <stdlib.h>
@@ -188,6 +189,8 @@ void lease_lose(struct turn *t, const struct trial *trial, const char *why)
 		return;
 	sql_run(t->db, "update trial set losses = ? where id = ?", losses, trial->id);
 	attempt_end(t, trial->id, trial->attempt, "lost", why);
+	if (last)
+		notice_failed(t, trial->id);
 }
 
 void lease_expire(struct turn *t)

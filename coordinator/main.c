@@ -37,6 +37,8 @@ static const struct option_row serve_options[] = {
         {"--store", NULL, "DIR", "where checkpoints are kept (default: beside the database)"},
         {"--data", NULL, "DIRS", "where data sets lie ($TRAWL_DATA, ../shared/data)"},
         {"--lease", NULL, "SECONDS", "a silent agent loses its trials after this (default 30)"},
+        {"--notify", NULL, "URL",
+         "tell this webhook when a study ends, has a new best, or many failures ($TRAWL_NOTIFY)"},
         {"--insecure", NULL, NULL,
          "ask nobody for keys, though others than this machine can connect"},
         {"--allow-network-fs", NULL, NULL, "take a database on NFS or the like, at your risk"},

@@ -1,5 +1,6 @@
 /* What agents report of their attempts: metrics, checkpoints, results, ends. */
 #include "coordinator/artifact.h"
+#include "coordinator/notice.h"
 #include "coordinator/prune.h"
 #include "coordinator/turn.h"
 #include "coordinator/view.h"
@@ -305,6 +306,7 @@ void on_done(struct turn *t, const cJSON *body)
 		        r.id);
 		artifact_collect(t->db, r.id, 1);
 		prune_reported(t, r.id);
+		notice_done(t, r.id);
 		view_note_metrics(t->db, r.id);
 	}
 	turn_reply(t, WIRE_DONE_SAVED, reply_body(&r));
@@ -442,6 +444,9 @@ void on_ended(struct turn *t, const cJSON *body)
 	        t->now_ms, outcome, text, json_text(body, "log", NULL), r.id, r.attempt, r.worker);
 	if (r.standing == STANDING_CURRENT)
 		worker_judge(t, r.worker);
+	if (r.standing == STANDING_CURRENT && trial_load(t->db, r.id, &r.trial) &&
+	    (r.trial.state == TRIAL_FAILED || r.trial.state == TRIAL_INFEASIBLE))
+		notice_failed(t, r.id);
 	turn_reply(t, WIRE_ENDED_SAVED, reply_body(&r));
 }
 

@@ -2,6 +2,7 @@
 #include "coordinator/serve.h"
 #include "coordinator/gate.h"
 #include "coordinator/import.h"
+#include "coordinator/notify.h"
 #include "coordinator/orphan.h"
 #include "coordinator/reader.h"
 #include "coordinator/store.h"
@@ -34,6 +35,7 @@ struct server {
 	struct coordinator coordinator;
 	void *zmq, *outside, *inside; /* ROUTERs: for agents and clients; for our HTTP threads */
 	struct gate *gate;            /* null: nobody is asked for keys */
+	struct notify *notify;
 	struct artifacts *artifacts;
 	struct reader *reader;
 	char *folder, *secret, *endpoint, *url;
@@ -201,7 +203,10 @@ static int start(struct server *s, struct error *e)
 	t->url = s->url;
 	t->secret = s->secret;
 	t->files = import_files(s->folder);
-	return 0;
+	t->notifies = o->notify != NULL;
+	if (o->notify)
+		s->notify = notify_start(s->zmq, INSIDE, o->database, o->notify, e);
+	return o->notify && !s->notify ? -1 : 0;
 }
 
 /* What strangers send is worth a line a second at most. */
@@ -264,7 +269,7 @@ static bool take(struct server *s, void *socket)
 		answer_error(s, socket, &m, &e);
 	if (got > 0 && m.kind == WIRE_ERROR)
 		complain(s, json_text(m.body, "text", "an error without text"));
-	else if (got > 0 && !(http && refuse_stored(s, &m))) {
+	else if (got > 0 && !(m.kind == WIRE_STORED && refuse_stored(s, &m))) {
 		int reads = reader_take(s->reader, &m, &e);
 		if (reads < 0)
 			answer_error(s, socket, &m, &e);
@@ -395,6 +400,7 @@ static void loop(struct server *s)
 
 static void stop(struct server *s)
 {
+	notify_stop(s->notify);
 	artifacts_stop(s->artifacts);
 	reader_stop(s->reader);
 	for (size_t i = 0; i < s->batch_count; i++)

@@ -33,6 +33,13 @@ static const char *const migrations[STORE_SCHEMA - 1] = {
         "rowid;",
         "alter table study add column due integer not null default 1;"
         "alter table study add column judge integer;"
+        "alter table study add column news integer not null default 0;"
+        "alter table study add column best real;"
+        "create index trial_open on trial(id) where ended_ms is null;"
+        "create table notice(id integer primary key, at_ms integer not null, kind text not null, "
+        "study integer references study(id), text text not null, not_before_ms integer, sent_ms "
+        "integer, tries integer not null default 0, error text) strict;"
+        "create index notice_waiting on notice(not_before_ms) where sent_ms is null;"
         "alter table study_trial add column bracket integer not null default 0;"
         "alter table study_trial add column until_epoch integer;"
         "alter table trial add column reached integer not null default 0;"

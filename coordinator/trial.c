@@ -170,9 +170,9 @@ bool trial_move(struct sql *db, int64_t now_ms, int64_t trial, int64_t attempt,
 		unsettle_dependants(db, trial);
 	if (trial_state_final(to) || to == TRIAL_PAUSED) /* it makes room for others */
 		sql_run(db,
-		        "update study set due = 1, judge = iif(judge is null, null, 1) where ((due "
-		        "= 0 and cursor < total) or judge = 0) and id in (select study from "
-		        "study_trial where trial = ?)",
+		        "update study set due = 1, news = 1, judge = iif(judge is null, null, 1) "
+		        "where (news = 0 or (due = 0 and cursor < total) or judge = 0) and id in "
+		        "(select study from study_trial where trial = ?)",
 		        trial);
 	return true;
 }

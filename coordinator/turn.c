@@ -2,6 +2,7 @@
  */
 #include "coordinator/turn.h"
 #include "coordinator/artifact.h"
+#include "coordinator/notice.h"
 #include "coordinator/prune.h"
 #include "coordinator/search.h"
 #include "core/base/json.h"
@@ -28,6 +29,7 @@ static const struct {
         {WIRE_METRICS, on_metrics},       {WIRE_DONE, on_done},
         {WIRE_CHECKPOINT, on_checkpoint}, {WIRE_ENDED, on_ended},
         {WIRE_STORED, on_stored},         {WIRE_REQUEST, on_request},
+        {WIRE_NOTICED, on_noticed},
 };
 
 static void push(struct turn_output *out, struct message m)
@@ -252,6 +254,7 @@ static void run(struct coordinator *c, struct turn *t, const struct turn_input *
 		lease_expire(t);
 	t->out->more = study_advance(t, proposals);
 	prune_settle(t);
+	notice_settle(t);
 	t->all |= trial_settle(t->db, t->now_ms) > 0;
 	turn_orders(t);
 	sweep(c, t, in);

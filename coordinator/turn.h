@@ -19,6 +19,7 @@ struct turn_options {
 	int64_t free_bytes_min;   /* with less disk, nothing is leased */
 	int64_t chunk;            /* trials made of a sweep in one turn */
 	const char *url;          /* of the artifact store, for agents */
+	bool notifies;            /* notices are sent to somebody */
 	const char *secret;       /* 64 hex digits from which tokens are derived */
 	struct study_files files; /* how launch reads files and data sets; may be all null */
 };

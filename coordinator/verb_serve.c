@@ -55,6 +55,7 @@ int verb_serve(const struct options *o, struct error *e)
 	                            .listen = option_text(o, "--listen", "tcp://127.0.0.1:5555"),
 	                            .artifacts = option_text(o, "--store", NULL),
 	                            .http_url = option_text(o, "--http-url", NULL),
+	                            .notify = option_text(o, "--notify", getenv("TRAWL_NOTIFY")),
 	                            .insecure = option_given(o, "--insecure"),
 	                            .allow_network = option_given(o, "--allow-network-fs"),
 	                            .ready =

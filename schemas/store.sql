@@ -20,7 +20,9 @@ create table study(
 	total integer not null,                  -- how many it has
 	trials integer not null default 0,       -- how many trials were made so far
 	due integer not null default 1,          -- more may be made now: this turn looks
-	judge integer                            -- 1: a rung may be complete now; null: it prunes nothing
+	judge integer,                           -- 1: a rung may be complete now; null: it prunes nothing
+	news integer not null default 0,         -- a trial of it has ended: this turn looks whether all have
+	best real                                -- of its first objective, so far; larger is better
 ) strict;
 
 create table ask(                            -- the different things that trials ask of an agent
@@ -53,6 +55,7 @@ create table trial(
 	reached integer not null default 0       -- epochs after which it waited at a rung
 ) strict;
 create index trial_ready on trial(ask, priority desc, reached desc, id) where state = 'ready' and held = 0;
+create index trial_open on trial(id) where ended_ms is null;
 create index trial_state on trial(id, state); -- for counting: a trial's row is a page long
 create index trial_backoff on trial(not_before_ms) where state = 'ready' and not_before_ms > 0;
 create index trial_lease on trial(lease_until_ms) where state = 'leased';
@@ -260,3 +263,14 @@ create table event(                          -- what else a person may want to k
 	study integer, trial integer, worker integer,
 	text text not null
 ) strict;
+
+create table notice(                         -- what is sent to people (trawl serve --notify)
+	id integer primary key,
+	at_ms integer not null,
+	kind text not null,                      -- 'end', 'best', 'failures'
+	study integer references study(id),
+	text text not null,
+	not_before_ms integer,                   -- when it is tried (again); null: given up
+	sent_ms integer, tries integer not null default 0, error text
+) strict;
+create index notice_waiting on notice(not_before_ms) where sent_ms is null;

@@ -87,10 +87,12 @@ static void make_schema_1(void)
 	sql_run(&s.db, "insert into event(at_ms, kind, text) values(1, 'test', 'kept')");
 	sql_script(
 	        &s.db,
-	        "alter table study drop column due; alter table study drop column judge; "
+	        "alter table study drop column due; alter table study drop column news; alter "
+	        "table study drop column best; alter table study drop column judge; "
 	        "alter table study_trial drop column bracket; alter table study_trial drop column "
 	        "until_epoch; drop index trial_ready; alter table trial drop column reached; "
-	        "create index trial_ready on trial(id); drop table rung; drop table key; alter "
+	        "create index trial_ready on trial(id); drop table rung; drop table notice; drop "
+	        "index trial_open; drop table key; alter "
 	        "table coordinator drop column curve; alter table worker drop column key; drop "
 	        "index trial_state; "
 	        "drop table landscape; "
