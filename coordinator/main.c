@@ -199,8 +199,8 @@ static const struct verb verbs[] = {
         {"get", "TRIAL [NAME]", "copy an artifact out: weights, quantized, checkpoint", get_options,
          1, 2, verb_get, NULL},
         {"sql", "QUERY", "ask the database, read-only", sql_options, 1, 1, verb_sql,
-         "Views: study_<name> (a row per trial), trial_result, best, pareto, progress, "
-         "category_gap,\n"
+         "Views: study_<name> (a row per trial), trial_result, best, pareto, "
+         "hypervolume, progress, category_gap,\n"
          "most_impacted, train_gap, layer_bits, layer_sensitivity, fisher_convergence, timeline."},
         {"export", "[STUDY]", "the view of a study, whole", read_options, 0, 1, verb_export, NULL},
         {"data", "fetch cifar10 | cifar100", "download a data set", data_options, 2, 2, verb_data,

@@ -39,6 +39,26 @@ create view pareto as
 			join result y on y.trial = st.trial and y.metric = o.metric
 			where o.study_id = s.id));
 
+-- Of studies with two objectives: the area that their finished trials dominate, up to the worst value
+-- of either objective among them.
+create view hypervolume as
+	with point as (
+		select o.study_id, o.study, st.trial,
+			max(iif(o.rank = 0, iif(o.goal = 'min', r.value, -r.value), null)) as x,
+			max(iif(o.rank = 1, iif(o.goal = 'min', r.value, -r.value), null)) as y
+		from objective o join study_trial st on st.study = o.study_id and st.role = 'trial'
+		join trial t on t.id = st.trial and t.state = 'done'
+		join result r on r.trial = st.trial and r.metric = o.metric
+		where (select count(*) from objective c where c.study_id = o.study_id) = 2
+		group by o.study_id, st.number having count(r.value) = 2),
+	slice as (
+		select study_id, study, x, y, max(x) over study as worst_x,
+			coalesce(min(y) over (study order by x, y, trial rows between unbounded preceding
+				and 1 preceding), max(y) over study) as above
+		from point window study as (partition by study_id))
+	select study, count(*) as trials, sum((worst_x - x) * max(0, above - y)) as hypervolume
+	from slice group by study_id;
+
 -- How far each study is; trials that only come first (parents) are counted apart.
 create view progress as
 	select s.name as study, s.state, s.total,

@@ -1,6 +1,9 @@
 /* Laws of the views: what a notebook asks is answered by plain SQL. */
+#include "coordinator/sampler/pareto.h"
 #include "core/base/file.h"
+#include "core/base/random.h"
 #include "tests/turns.h"
+#include <math.h>
 
 static const char sha_of_step[] =
         "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd";
@@ -249,6 +252,46 @@ static void views_work_in_sqlite3_without_any_of_our_functions(void **state)
 	free(folder);
 }
 
+/* The area by slices in C, over 20 random trials, is the view's. */
+static void the_hypervolume_is_that_of_the_sampler(void **state)
+{
+	struct turns t;
+	struct random_stream r = random_stream(5, "volume", 0, 0);
+	double loss[2 * 20], worst[2] = {-INFINITY, -INFINITY};
+
+	turns_init(&t);
+	turns_request(&t, "launch",
+	              "{\"sweep\":{\"name\":\"two\",\"trial\":{\"data\":{\"name\":\"shapes\"},"
+	              "\"model\":{\"name\":\"resnet20\"}},\"space\":{\"train.seed\":{\"min\":1,"
+	              "\"max\":20,\"step\":1}},\"objective\":[{\"metric\":\"accuracy\",\"goal\":"
+	              "\"max\"},{\"metric\":\"model_bytes\",\"goal\":\"min\"}]}}");
+	assert_string_equal(turns_refusal(&t), "");
+	turns_hello(&t, "a");
+	for (int i = 0; i < 20; i++) {
+		double accuracy = random_uniform(&r, (uint64_t)i);
+		double bytes = (double)random_below(&r, (uint64_t)i + 100, 1000);
+		loss[2 * i] = -accuracy;
+		loss[2 * i + 1] = bytes;
+		worst[0] = fmax(worst[0], -accuracy);
+		worst[1] = fmax(worst[1], bytes);
+		turns_beat(&t, "a", "[]");
+		turns_say(&t, "a", WIRE_DONE,
+		          "{\"agent\":\"a\",\"trial\":%d,\"attempt\":1,\"numerics\":\"n\","
+		          "\"batch\":1,"
+		          "\"rows\":[],\"result\":{\"accuracy\":%.17g,\"model_bytes\":%.17g},"
+		          "\"artifacts\":[]}",
+		          i + 1, accuracy, bytes);
+		turns_state(&t, i + 1, "done");
+	}
+	struct sql_rows *rows =
+	        sql_query(&t.store.db, "select trials, hypervolume from hypervolume");
+	assert_true(sql_next(rows));
+	assert_int_equal(sql_int(rows, 0), 20);
+	assert_float_equal(sql_real(rows, 1), pareto_hypervolume(loss, 20, 2, worst), 1e-9);
+	sql_end(rows);
+	turns_release(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -260,6 +303,7 @@ int main(void)
 	        cmocka_unit_test(a_quantized_ancestor_is_not_the_full_precision_one),
 	        cmocka_unit_test(layers_and_traces_have_their_views),
 	        cmocka_unit_test(views_work_in_sqlite3_without_any_of_our_functions),
+	        cmocka_unit_test(the_hypervolume_is_that_of_the_sampler),
 	};
 
 	return cmocka_run_group_tests_name("views", tests, NULL, NULL);
