@@ -43,10 +43,14 @@ static void fitting(struct sql *db, int64_t now_ms, int64_t trial, struct text *
 	        "(select "
 	        "1 from refusal r where r.trial = t.id and r.worker = w.id), (select count(*) from "
 	        "trial "
-	        "o where o.worker = w.id and o.state = 'leased') from trial t join ask a on a.id = "
+	        "o where o.worker = w.id and o.state = 'leased'), (select group_concat(value, ', "
+	        "') "
+	        "from json_each(a.labels) where value not in (select value from "
+	        "json_each(w.labels))),"
+	        " max(0, w.until_ms - ?2) / 60000, a.minutes from trial t join ask a on a.id = "
 	        "t.ask "
-	        "join worker w on w.state not in ('left', 'lost') where t.id = ? order by w.id",
-	        trial);
+	        "join worker w on w.state not in ('left', 'lost') where t.id = ?1 order by w.id",
+	        trial, now_ms);
 	int count = 0;
 
 	for (; sql_next(rows); count++) {
@@ -63,6 +67,11 @@ static void fitting(struct sql *db, int64_t now_ms, int64_t trial, struct text *
 		else if (sql_int(rows, 7) > sql_int(rows, 6))
 			text_add(out, "has %ld GPUs, the trial asks for %ld.\n",
 			         (long)sql_int(rows, 6), (long)sql_int(rows, 7));
+		else if (!sql_is_null(rows, 11))
+			text_add(out, "lacks the label %s.\n", sql_text(rows, 11));
+		else if (!sql_is_null(rows, 12) && sql_int(rows, 12) < sql_int(rows, 13))
+			text_add(out, "has %ld minutes left, the trial takes up to %ld.\n",
+			         (long)sql_int(rows, 12), (long)sql_int(rows, 13));
 		else if (sql_int(rows, 8))
 			text_add(out, "does not have the trial's data set.\n");
 		else if (sql_int(rows, 9))

@@ -13,7 +13,7 @@ enum {
 
 /* What an agent has left.  One that was not heard of for three beats is given nothing. */
 struct room {
-	int64_t worker, threads, slots, memory_mb, gpus;
+	int64_t worker, threads, slots, memory_mb, gpus, left_ms;
 	bool others; /* there are other agents for what failed here */
 };
 
@@ -29,9 +29,10 @@ static bool room_load(struct turn *t, int64_t worker, struct room *room)
 	        "select w.threads, w.ranks - w.other_slots, w.memory_mb - w.other_memory_mb, "
 	        "w.gpus, "
 	        "exists (select 1 from worker o where o.state = 'up' and o.id <> w.id and "
-	        "o.seen_ms > ?2) from worker w where w.id = ?1 and w.state = 'up' and w.seen_ms > "
+	        "o.seen_ms > ?2), coalesce(w.until_ms - ?3, 9007199254740991) from worker w where "
+	        "w.id = ?1 and w.state = 'up' and w.seen_ms > "
 	        "?2",
-	        worker, t->now_ms - 3 * t->options->beat_ms);
+	        worker, t->now_ms - 3 * t->options->beat_ms, t->now_ms);
 
 	*room = (struct room){.worker = worker};
 	if (!sql_next(rows))
@@ -41,6 +42,7 @@ static bool room_load(struct turn *t, int64_t worker, struct room *room)
 	room->memory_mb = sql_int(rows, 2);
 	room->gpus = sql_int(rows, 3);
 	room->others = sql_int(rows, 4) != 0;
+	room->left_ms = sql_int(rows, 5);
 	sql_end(rows);
 	rows = sql_query(t->db,
 	                 "select a.ranks, a.threads, a.memory_mb, a.gpus from trial join ask a on "
@@ -99,8 +101,11 @@ static bool choose(struct turn *t, const struct room *room, struct candidate *be
 	        t->db,
 	        "select id, ranks, threads, memory_mb, gpus from ask where ranks <= ?1 and "
 	        "memory_mb <= ?2 and gpus <= ?3 and (data_digest = '' or data_digest in (select "
-	        "value ->> '$.digest' from worker, json_each(worker.data) where worker.id = ?4))",
-	        room->slots, room->memory_mb, room->gpus, room->worker);
+	        "value ->> '$.digest' from worker, json_each(worker.data) where worker.id = ?4)) "
+	        "and (labels = '[]' or not exists (select value from json_each(ask.labels) except "
+	        "select value from worker, json_each(worker.labels) where worker.id = ?4)) and "
+	        "minutes * 60000 <= ?5",
+	        room->slots, room->memory_mb, room->gpus, room->worker, room->left_ms);
 	bool found = false;
 
 	while (sql_next(asks)) {

@@ -50,7 +50,16 @@ static const char *const migrations[STORE_SCHEMA - 1] = {
         "epoch integer not null, trial integer not null references trial(id), value real, verdict "
         "text, primary key (study, bracket, epoch, trial)) strict, without rowid;"
         "create index rung_trial on rung(trial);"
-        "alter table coordinator add column curve text; alter table worker add column key text;"
+        "create table new_ask(id integer primary key, ranks integer not null, threads integer not "
+        "null, gpus integer not null, memory_mb integer not null, data_digest text not null, "
+        "labels "
+        "text not null default '[]', minutes integer not null default 0, unique (ranks, threads, "
+        "gpus, memory_mb, data_digest, labels, minutes)) strict;"
+        "insert into new_ask(id, ranks, threads, gpus, memory_mb, data_digest) select id, ranks, "
+        "threads, gpus, memory_mb, data_digest from ask;"
+        "drop table ask; alter table new_ask rename to ask;"
+        "alter table coordinator add column curve text; alter table worker add column key "
+        "text;alter table worker add column until_ms integer;"
         "create table key(public text primary key, role text not null check (role in ('owner', "
         "'user', 'agent')), name text not null, created_ms integer not null, revoked_ms integer) "
         "strict, without rowid;",
@@ -126,14 +135,14 @@ static int set_up(struct store *s, struct error *e)
 	if (check_version(s, &version, e) != 0)
 		return -1;
 	sql_script(&s->db, "pragma journal_mode = wal; pragma synchronous = full;"
-	                   "pragma foreign_keys = on; pragma temp_store = memory");
-	sql_script(&s->db, "begin immediate");
+	                   "pragma temp_store = memory");
+	sql_script(&s->db, "begin immediate"); /* foreign keys later: migrations replace tables */
 	if (version == 0)
 		create(s);
 	else
 		migrate(s, version);
 	view_create_all(&s->db);
-	sql_script(&s->db, "commit");
+	sql_script(&s->db, "commit; pragma foreign_keys = on");
 	return s->db.failure ? failed(s, e, "cannot be set up") : 0;
 }
 

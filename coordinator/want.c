@@ -182,15 +182,21 @@ static int64_t ask_of(struct sql *db, const cJSON *trial)
 	int64_t ranks = json_int(resources, "ranks", 1), gpus = json_int(resources, "gpus", 0);
 	int64_t threads = json_int(json_at(trial, "train"), "threads", 1);
 	int64_t memory_mb = json_int(resources, "memory_mb", 2000);
+	int64_t minutes = json_int(resources, "minutes", 0);
+	const cJSON *list = json_at(resources, "labels");
+	char *labels = list ? json_canonical(list) : xstrdup("[]");
 
 	sql_run(db,
-	        "insert or ignore into ask(ranks, threads, gpus, memory_mb, data_digest) "
-	        "values(?, ?, ?, ?, ?)",
-	        ranks, threads, gpus, memory_mb, needed);
-	return sql_get_int(db, 0,
-	                   "select id from ask where ranks = ? and threads = ? and gpus = ? and "
-	                   "memory_mb = ? and data_digest = ?",
-	                   ranks, threads, gpus, memory_mb, needed);
+	        "insert or ignore into ask(ranks, threads, gpus, memory_mb, data_digest, labels, "
+	        "minutes) values(?, ?, ?, ?, ?, ?, ?)",
+	        ranks, threads, gpus, memory_mb, needed, (const char *)labels, minutes);
+	int64_t id = sql_get_int(
+	        db, 0,
+	        "select id from ask where ranks = ? and threads = ? and gpus = ? and memory_mb = ? "
+	        "and data_digest = ? and labels = ? and minutes = ?",
+	        ranks, threads, gpus, memory_mb, needed, (const char *)labels, minutes);
+	free(labels);
+	return id;
 }
 
 static void link_parent(struct sql *db, int64_t study, int64_t trial)

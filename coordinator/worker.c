@@ -44,6 +44,9 @@ void on_hello(struct turn *t, const cJSON *body)
 	        at_least(body, "memory_mb", 0), at_least(body, "gpus", 0), labels, data,
 	        json_text(body, "numerics", ""), json_text(body, "version", ""), draining,
 	        t->now_ms);
+	int64_t left_s = json_int(body, "seconds_left", -1);
+	sql_run(t->db, "update worker set until_ms = nullif(?, 0) where agent = ?",
+	        left_s < 0 ? 0 : t->now_ms + 1000 * left_s, agent);
 	sql_run(t->db, "update worker set key = ? where agent = ? and key is null",
 	        t->message->key[0] ? t->message->key : NULL, agent);
 	search_note_agents(t->db);

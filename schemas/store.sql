@@ -30,7 +30,9 @@ create table ask(                            -- the different things that trials
 	ranks integer not null, threads integer not null,
 	gpus integer not null, memory_mb integer not null,
 	data_digest text not null,               -- only agents that have it; '': built in
-	unique (ranks, threads, gpus, memory_mb, data_digest)
+	labels text not null default '[]',       -- only agents with all of these; JSON list
+	minutes integer not null default 0,      -- only agents with so much time left; 0: not said
+	unique (ranks, threads, gpus, memory_mb, data_digest, labels, minutes)
 ) strict;
 
 create table trial(
@@ -230,7 +232,8 @@ create table worker(
 	other_memory_mb integer not null default 0,
 	cleared_ms integer not null default 0,   -- failures before this do not quarantine it
 	first_seen_ms integer not null, seen_ms integer not null,
-	key text                                 -- CURVE's public key that this name belongs to
+	key text,                                -- CURVE's public key that this name belongs to
+	until_ms integer                         -- when its time is over; null: never
 ) strict;
 
 create table key(                            -- who may speak to the coordinator (gate.h)

@@ -236,9 +236,13 @@ static void put_common(const struct sweep_spec *spec, cJSON *trial)
 		const cJSON *own = json_at(trial, field->path);
 		if (!field_find(&trial_fields, field->path) || (own && !cJSON_IsNull(own)))
 			continue;
-		assert(field->type == FIELD_INTEGER);
-		int64_t value = *(const int64_t *)((const char *)spec + field->offset);
-		json_put(trial, field->path, cJSON_CreateNumber((double)value));
+		const void *member = (const char *)spec + field->offset;
+		if (field->type == FIELD_INTEGER)
+			json_put(trial, field->path,
+			         cJSON_CreateNumber((double)*(const int64_t *)member));
+		else if (*(cJSON *const *)member)
+			json_put(trial, field->path,
+			         cJSON_Duplicate(*(cJSON *const *)member, true));
 	}
 }
 

@@ -140,6 +140,7 @@ static int check_rules(const struct trial_spec *s, const cJSON *filled, const ch
 	        {power_of_two(s->resources_ranks), "resources.ranks", "a power of two"},
 	        {s->resources_ranks <= s->train_shards, "resources.ranks",
 	         "at most train.shards, since every rank computes at least one shard"},
+	        {json_all(s->resources_labels, cJSON_IsString), "resources.labels", "texts"},
 	        {s->train_batch >= s->train_shards, "train.batch", "at least train.shards"},
 	        {is_rgb(s->data_mean), "data.mean", "three numbers: red, green, blue"},
 	        {is_rgb(s->data_std), "data.std", "three numbers: red, green, blue"},

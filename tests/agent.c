@@ -268,6 +268,22 @@ static void told_to_leave_it_yields_and_hands_back(void **state)
 	free(listing);
 }
 
+/* A batch job's walltime: what runs yields in time. */
+static void an_agent_leaves_before_its_time_is_over(void **state)
+{
+	struct coordinator_fake *c = *state;
+	struct fake_lease *l =
+	        fake_lease_add(c, 1, 1, "{\"steps\": 4000, \"step_ms\": 20}", "{\"ranks\": 2}");
+	const char *more[] = {"--time-limit", "0.08", "--leave", "3", NULL};
+	fake_agent_start(c, more);
+	fake_until(c, c->left);
+	assert_int_equal(l->endeds, 1);
+	assert_string_equal(outcome(l), "yield");
+	assert_true(l->saved_step >= 1);
+	waitpid(c->agent, NULL, 0);
+	c->agent = 0;
+}
+
 static void idle_agent_leaves(void **state)
 {
 	struct coordinator_fake *c = *state;
@@ -357,6 +373,7 @@ int main(int argc, char **argv)
 	        LAW(what_the_store_lost_is_uploaded_again),
 	        LAW(flood_of_output_disturbs_nothing),
 	        LAW(told_to_leave_it_yields_and_hands_back),
+	        LAW(an_agent_leaves_before_its_time_is_over),
 	        LAW(idle_agent_leaves),
 	        LAW(bad_checkpoint_and_lost_input_are_told_apart),
 	        LAW(garbage_from_the_coordinator_is_survived),

@@ -1,4 +1,5 @@
 /* Laws of leases: who gets what, and what becomes of it. */
+#include "coordinator/explain.h"
 #include "tests/turns.h"
 
 static void an_agent_that_dies_loses_its_lease_and_another_goes_on(void **state)
@@ -324,6 +325,88 @@ static void with_little_disk_nothing_is_leased(void **state)
 	turns_release(&t);
 }
 
+/* One trial that asks for this of its agent. */
+static void launch_asking(struct turns *t, const char *resources)
+{
+	turns_init(t);
+	turns_say(t, "client", WIRE_REQUEST,
+	          "{\"id\":7,\"verb\":\"launch\",\"args\":{\"sweep\":{\"name\":\"asks\",\"trial\":{"
+	          "\"data\":{\"name\":\"shapes\"},\"model\":{\"name\":\"resnet20\"}},"
+	          "\"resources\":{%s}}}}",
+	          resources);
+	assert_string_equal(turns_refusal(t), "");
+	turns_say(t, "", WIRE_ERROR, NULL);
+}
+
+static void hello_with(struct turns *t, const char *agent, const char *labels, const char *more)
+{
+	turns_say(t, agent, WIRE_HELLO,
+	          "{\"agent\":\"%s\",\"name\":\"%s\",\"pid\":1,\"ranks\":4,\"threads\":1,"
+	          "\"memory_mb\":8000,\"gpus\":0,\"labels\":%s,\"data\":[],\"numerics\":\"n\","
+	          "\"holds\":[],\"version\":\"trawl/1\"%s}",
+	          agent, agent, labels, more);
+}
+
+static void assert_explained(struct turns *t, const char *words)
+{
+	struct text reason = {0};
+	struct error e;
+
+	assert_int_equal(explain_reason(&t->store.db, t->now_ms, 1, &reason, &e), 0);
+	if (!strstr(reason.data, words))
+		fail_msg("\"%s\" does not say \"%s\"", reason.data, words);
+	text_release(&reason);
+}
+
+static void an_agent_has_all_labels_that_a_trial_asks_for(void **state)
+{
+	struct turns t;
+
+	launch_asking(&t, "\"labels\":[\"big\",\"fast\"]");
+	hello_with(&t, "a", "[]", "");
+	hello_with(&t, "b", "[\"fast\",\"old\"]", "");
+	turns_state(&t, 1, "ready");
+	assert_explained(&t, "Agent b lacks the label big");
+	hello_with(&t, "c", "[\"old\",\"fast\",\"big\"]", "");
+	turns_state(&t, 1, "leased");
+	assert_int_equal(
+	        turns_int(&t, "select w.name = 'c' from trial join worker w on w.id = worker"), 1);
+	turns_release(&t);
+}
+
+static void an_agent_has_the_time_that_a_trial_takes(void **state)
+{
+	struct turns t;
+
+	launch_asking(&t, "\"minutes\":10");
+	hello_with(&t, "a", "[]", ",\"seconds_left\":700");
+	turns_state(&t, 1, "leased"); /* while there is time */
+	turns_ended(&t, "a", 1, 1, "yield");
+	turns_release(&t);
+	launch_asking(&t, "\"minutes\":10");
+	hello_with(&t, "a", "[]", ",\"seconds_left\":599");
+	turns_state(&t, 1, "ready");
+	assert_explained(&t, "Agent a has 9 minutes left, the trial takes up to 10");
+	hello_with(&t, "b", "[]", ""); /* for ever */
+	turns_state(&t, 1, "leased");
+	turns_release(&t);
+}
+
+/* As time goes by an agent is given less. */
+static void time_that_goes_by_counts(void **state)
+{
+	struct turns t;
+
+	launch_asking(&t, "\"minutes\":10");
+	turns_request(&t, "pause", "{\"study\":\"asks\"}");
+	hello_with(&t, "a", "[]", ",\"seconds_left\":700");
+	turns_keep_alive(&t, "a", 110000);
+	turns_request(&t, "resume", "{\"study\":\"asks\"}");
+	turns_beat(&t, "a", "[]");
+	turns_state(&t, 1, "ready");
+	turns_release(&t);
+}
+
 int main(void)
 {
 #define LAW(name) cmocka_unit_test(name)
@@ -342,6 +425,9 @@ int main(void)
 	        LAW(a_gap_between_turns_extends_the_leases),
 	        LAW(leases_end_only_when_the_sockets_are_drained),
 	        LAW(a_drained_worker_hands_back_and_gets_nothing),
+	        LAW(an_agent_has_all_labels_that_a_trial_asks_for),
+	        LAW(an_agent_has_the_time_that_a_trial_takes),
+	        LAW(time_that_goes_by_counts),
 	        LAW(an_agent_that_leaves_hands_its_leases_back),
 	        LAW(a_trial_goes_only_where_it_fits),
 	        LAW(with_little_disk_nothing_is_leased),

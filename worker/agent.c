@@ -144,12 +144,22 @@ static void agent_signals(struct agent *a)
 	}
 }
 
+/* Until it has to begin to leave. */
+int64_t agent_left_ms(const struct agent *a)
+{
+	int64_t leave_ms = a->options->leave_ms ? a->options->leave_ms : LEAVE_MS;
+
+	return a->begun_ms + a->options->limit_ms - leave_ms - a->now_ms;
+}
+
 static void agent_idle(struct agent *a)
 {
 	if (a->slot_count || !a->idle_ms)
 		a->idle_ms = a->now_ms;
 	if (a->options->idle_exit_ms && a->now_ms - a->idle_ms > a->options->idle_exit_ms)
 		agent_leave(a, "nothing to do");
+	if (a->options->limit_ms && agent_left_ms(a) <= 0)
+		agent_leave(a, "its time is nearly over (--time-limit)");
 	a->ended = a->leave_ms && (!a->slot_count || a->now_ms > a->leave_ms);
 }
 

@@ -27,6 +27,7 @@ struct agent_options {
 	int64_t cache_mb;     /* checkpoints and inputs kept for later; 0: 4096 */
 	int64_t idle_exit_ms; /* leave after so long without work; 0: never */
 	int64_t leave_ms;     /* how long leaving may take; 0: 60,000 */
+	int64_t limit_ms;     /* its time: it has left by then; 0: never */
 };
 
 /* Runs until it is told to leave (SIGTERM, SIGINT: jobs yield and their checkpoints are sent first;

@@ -85,6 +85,10 @@ void agent_beat(struct agent *a)
 		cJSON_AddStringToObject(body, "agent", a->office.name);
 		cJSON_AddNumberToObject(body, "seq", (double)++a->seq);
 	}
+	if (hello && a->options->limit_ms)
+		cJSON_AddNumberToObject(body, "seconds_left",
+		                        agent_left_ms(a) > 0 ? (double)(agent_left_ms(a) / 1000)
+		                                             : 0);
 	add_room(a, body);
 	agent_send(a, hello ? WIRE_HELLO : WIRE_BEAT, body);
 	if (a->welcome)

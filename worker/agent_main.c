@@ -33,6 +33,7 @@ static const struct {
         {"program", "FILE", "default: trawl-trial beside this program"},
         {"idle-exit", "SECONDS", "leave after so long without work"},
         {"leave", "SECONDS", "how long leaving may take; default 60"},
+        {"time-limit", "MINUTES", "leave so that it is over by then (a batch job's walltime)"},
         {"help", NULL, "print this, and end"},
 };
 enum { OPTIONS = sizeof option_rows / sizeof *option_rows, LIST_MAX = 64 };
@@ -103,7 +104,8 @@ static int read_option(struct settings *s, const char *name, const char *value, 
 	               {"memory-mb", 1, 1, NULL, &a->memory_mb},
 	               {"cache-mb", 1, 1, NULL, &a->cache_mb},
 	               {"idle-exit", 0.1, 1000, NULL, &a->idle_exit_ms},
-	               {"leave", 0.1, 1000, NULL, &a->leave_ms}};
+	               {"leave", 0.1, 1000, NULL, &a->leave_ms},
+	               {"time-limit", 0.01, 60000, NULL, &a->limit_ms}};
 	double number;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 		if (strcmp(texts[i].name, name) == 0) {
