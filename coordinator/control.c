@@ -115,7 +115,8 @@ static int64_t retry_one(struct turn *t, int64_t id)
 	sql_run(t->db, "update trial set errors = 0, losses = 0 where id = ?", id);
 	sql_run(t->db, "delete from refusal where trial = ?", id);
 	sql_run(t->db,
-	        "update study_trial set wanted = 1 where trial = ? and study in "
+	        "update study_trial set wanted = 1 where trial = ? and verdict is null and study "
+	        "in "
 	        "(select id from study where state <> 'cancelled')",
 	        id);
 	trial_hold(t->db, id);

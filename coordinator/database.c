@@ -221,7 +221,8 @@ static cJSON *ask_endpoint(const char *path, const char *endpoint, const char *v
                            struct error *e)
 {
 	char *server_key = database_curve(path), *key = xformat("%s.owner", path);
-	struct client *c = client_open(endpoint, server_key ? key : NULL, server_key, e);
+	struct client *c =
+	        client_open(endpoint, server_key ? key : "", server_key ? server_key : "", e);
 	free(server_key);
 	free(key);
 	cJSON *result = NULL;

@@ -284,12 +284,30 @@ bool gate_directs(struct gate *g, struct message *m)
 
 /* ---- requests ---- */
 
+/* Keys are the owner's business; where nobody is asked for keys, everybody's. */
+static bool is_owner(struct turn *t, struct error *e)
+{
+	const char *key = t->message ? t->message->key : "";
+
+	if (!*key || sql_get_int(t->db, 0,
+	                         "select 1 from key where public = ? and role = 'owner' and "
+	                         "revoked_ms is null",
+	                         key) == 1)
+		return true;
+	error_set(e, "keys: only the coordinator's owner may change them");
+	return false;
+}
+
 int key_authorize(struct turn *t, const cJSON *args, cJSON **result, struct error *e)
 {
 	const char *role = json_text(args, "role", ""), *key = json_text(args, "key", "");
 	const char *name = json_text(args, "name", key);
 	char public[CURVE_KEY];
 
+	if (!is_owner(t, e))
+		return -1;
+	if (sql_get_int(t->db, 0, "select 1 from key where public = ? and role = 'owner'", key))
+		return error_set(e, "keys authorize: that is an owner's key");
 	if (strcmp(role, "agent") != 0 && strcmp(role, "user") != 0)
 		return error_set(e, "keys authorize: role \"%.20s\": agent or user is expected",
 		                 role);
@@ -309,13 +327,18 @@ int key_authorize(struct turn *t, const cJSON *args, cJSON **result, struct erro
 int key_revoke(struct turn *t, const cJSON *args, cJSON **result, struct error *e)
 {
 	const char *which = json_text(args, "key", "");
-	char *key = sql_get_text(t->db,
-	                         "select public from key where ?1 in (public, name) and role <> "
-	                         "'owner' and revoked_ms is null",
-	                         which);
 	int64_t id = 0;
 	struct trial trial;
 
+	if (!is_owner(t, e))
+		return -1;
+	/* Of owners not the last one. */
+	char *key = sql_get_text(
+	        t->db,
+	        "select public from key k where revoked_ms is null and ((role <> 'owner' and ?1 in "
+	        "(public, name)) or (public = ?1 and exists (select 1 from key o where o.role = "
+	        "'owner' and o.revoked_ms is null and o.public <> k.public)))",
+	        which);
 	if (!key)
 		return error_set(e,
 		                 "keys revoke: no authorized key \"%.60s\" (see `trawl keys show`)",

@@ -62,6 +62,7 @@ void on_request(struct turn *t, const cJSON *body)
 
 	sql_run(t->db, "savepoint request");
 	int status = run ? run(t, json_at(body, "args"), &result, &e) : -1;
+	t->wants = true;
 	sql_run(t->db, status == 0 ? "release request" : "rollback to request");
 	if (status != 0)
 		sql_run(t->db, "release request");

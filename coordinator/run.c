@@ -142,12 +142,10 @@ static int start_worker(struct run *r, int i, const char *endpoint, struct error
 	child_word(p, "--work");
 	child_word(p, "%s/%s", r->work, p->name);
 	char *curve = database_curve(r->path);
-	if (curve) {
-		child_word(p, "--key");
-		child_word(p, "%s.owner", r->path);
-		child_word(p, "--server-key");
-		child_word(p, "%s", curve);
-	}
+	child_word(p, "--key"); /* not what the environment says of other coordinators */
+	child_word(p, "%s%s", curve ? r->path : "", curve ? ".owner" : "");
+	child_word(p, "--server-key");
+	child_word(p, "%s", curve ? curve : "");
 	free(curve);
 	for (int k = 0; k < r->datasets; k++) {
 		child_word(p, "--dataset");

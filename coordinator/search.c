@@ -77,12 +77,20 @@ static bool is_allowed(void *context, const double *point)
 	return holds;
 }
 
+/* Whole numbers of a range are cells too, equally wide but for logarithms. */
+static int64_t cells_of(const struct sweep_axis *axis)
+{
+	bool whole = axis->field->type == FIELD_INTEGER && !axis->log;
+
+	return axis->count || !whole ? axis->count : (int64_t)(axis->max - axis->min) + 1;
+}
+
 static void view_make(struct view *v, const struct sweep_spec *spec)
 {
 	*v = (struct view){.spec = spec};
 	v->axis = xcalloc((size_t)spec->axis_count + 1, sizeof *v->axis);
 	for (int64_t i = 0; i < spec->axis_count; i++)
-		v->axis[i] = (struct sampler_axis){spec->axes[i].count,
+		v->axis[i] = (struct sampler_axis){cells_of(spec->axes + i),
 		                                   sweep_axis_ordered(spec->axes + i)};
 	v->space = (struct sampler_space){.axis = v->axis,
 	                                  .axes = (int)spec->axis_count,

@@ -126,10 +126,17 @@ static void mind_the_gap(struct coordinator *c, struct turn *t, const struct tur
 }
 
 /* An agent speaks for itself only: its routing id is its name. */
-static bool is_sender(const struct message *m, struct error *e)
+static bool is_sender(struct turn *t, const struct message *m, struct error *e)
 {
 	const char *agent = json_text(m->body, "agent", NULL);
 
+	/* It was let in before this turn, in which its key may have been revoked. */
+	if (m->key[0] &&
+	    !sql_get_int(t->db, 0, "select 1 from key where public = ? and revoked_ms is null",
+	                 (const char *)m->key)) {
+		error_set(e, "message \"%s\": its key was revoked", wire_name(m->kind));
+		return false;
+	}
 	if (strcmp(wire_from(m->kind), "agent") != 0 ||
 	    (agent && strlen(agent) == m->route_bytes &&
 	     memcmp(agent, m->route, m->route_bytes) == 0))
@@ -139,11 +146,11 @@ static bool is_sender(const struct message *m, struct error *e)
 	return false;
 }
 
-static turn_handler *handler_of(const struct message *m, struct error *e)
+static turn_handler *handler_of(struct turn *t, const struct message *m, struct error *e)
 {
 	for (size_t i = 0; i < sizeof handlers / sizeof *handlers; i++)
 		if (handlers[i].kind == m->kind)
-			return is_sender(m, e) ? handlers[i].handle : NULL;
+			return is_sender(t, m, e) ? handlers[i].handle : NULL;
 	error_set(e, "message \"%s\" is not for a coordinator", wire_name(m->kind));
 	return NULL;
 }
@@ -154,7 +161,7 @@ static void handle(struct turn *t, const struct message *m)
 {
 	struct error e = {{0}};
 	size_t queued = t->out->count;
-	turn_handler *handler = handler_of(m, &e);
+	turn_handler *handler = handler_of(t, m, &e);
 
 	t->message = m;
 	sql_run(t->db, "savepoint message");

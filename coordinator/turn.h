@@ -80,7 +80,8 @@ struct turn {
 	const struct message *message; /* being handled */
 	struct heard *heard;
 	size_t heard_count;
-	bool all; /* every agent may get work, not only those heard */
+	bool all;   /* every agent may get work, not only those heard */
+	bool wants; /* studies have come to want other trials: those that wait at rungs may go on */
 };
 
 /* Queues an answer to the message being handled, or a message to an agent. */

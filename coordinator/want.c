@@ -201,9 +201,17 @@ static int64_t ask_of(struct sql *db, const cJSON *trial)
 
 static void link_parent(struct sql *db, int64_t study, int64_t trial)
 {
-	if (sql_run(db, "update study_trial set wanted = 1 where study = ? and trial = ?", study,
-	            trial))
+	/* What others start from is trained to its end, whatever rungs it stands at. */
+	if (sql_run(db,
+	            "update study_trial set wanted = 1, verdict = null, until_epoch = null where "
+	            "study = ? and trial = ?",
+	            study, trial)) {
+		sql_run(db,
+		        "update rung set verdict = 'promoted' where study = ? and trial = ? and "
+		        "verdict is null",
+		        study, trial);
 		return;
+	}
 	sql_run(db,
 	        "insert into study_trial(study, number, trial, role) select ?1, "
 	        "min(coalesce(min(number), 0), 0) - 1, ?2, 'parent' from study_trial where study = "
@@ -340,6 +348,7 @@ int64_t trial_want(struct turn *t, struct study_target *study, const cJSON *tria
 	        study->id, number, id, assignment);
 	trial_hold(t->db, id);
 	prune_joined(t, study->id, id);
+	t->wants = true;
 	view_note_metrics(t->db, id); /* it may be done already */
 	while ((input = sql_get_int(
 	                t->db, 0,

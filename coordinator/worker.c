@@ -119,10 +119,14 @@ void on_beat(struct turn *t, const cJSON *body)
 
 	if (!worker)
 		return;
+	char *was = sql_get_text(t->db, "select state from worker where id = ?", worker);
 	sql_run(t->db,
 	        "update worker set seen_ms = ?1, state = iif(?2, 'draining', iif(state in ('lost', "
 	        "'left') or (state = 'draining' and not drain), 'up', state)) where id = ?3",
 	        t->now_ms, json_bool(body, "draining", false), worker);
+	if (*was && strcmp(was, "up") != 0)
+		search_note_agents(t->db); /* there is more room, or less */
+	free(was);
 	cJSON_ArrayForEach (hold, json_at(body, "holds"))
 		if (renew(t, worker, hold))
 			text_add(&listed, "%s%ld", listed.length ? "," : "[",
@@ -224,6 +228,7 @@ static int set_state(struct turn *t, const char *which, bool drain, struct error
 	                      "cast(id as text) = ?3) and state not in ('left', 'lost')",
 	                      drain, t->now_ms, which);
 
+	search_note_agents(t->db);
 	t->all = true;
 	return changed ? 0 : error_set(e, "no worker \"%s\" is there (see `trawl workers`)", which);
 }

@@ -82,7 +82,8 @@ int curve_connect(void *socket, const char *server, const struct curve_pair *own
 
 static const char *or_environment(const char *given, const char *name)
 {
-	const char *value = given ? given : getenv(name);
+	const char *value =
+	        given ? given : getenv(name); /* given as "": none, whatever that says */
 
 	return value && *value ? value : NULL;
 }

@@ -26,6 +26,6 @@ int curve_public(const char *text, char public[CURVE_KEY], struct error *e);
 int curve_connect(void *socket, const char *server, const struct curve_pair *own, struct error *e);
 
 /* The same as --key and --server-key say, or else $TRAWL_KEY and $TRAWL_SERVER_KEY: 1.  Nothing of
- * either: 0, and the socket stays plain.  One without the other is an error. */
+ * either, or empty texts: 0, and the socket stays plain.  One without the other is an error. */
 int curve_connect_as_told(void *socket, const char *key, const char *server_key, struct error *e);
 #endif

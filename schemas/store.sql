@@ -60,6 +60,7 @@ create index trial_ready on trial(ask, priority desc, reached desc, id) where st
 create index trial_open on trial(id) where ended_ms is null;
 create index trial_state on trial(id, state); -- for counting: a trial's row is a page long
 create index trial_backoff on trial(not_before_ms) where state = 'ready' and not_before_ms > 0;
+create index trial_paused on trial(id) where state = 'paused';
 create index trial_lease on trial(lease_until_ms) where state = 'leased';
 create index trial_worker on trial(worker) where state = 'leased';
 create index trial_unsettled on trial(id) where unsettled = 1;
@@ -84,11 +85,14 @@ create table rung(                           -- trials compared before their end
 	bracket integer not null,
 	epoch integer not null,
 	trial integer not null references trial(id),
-	value real,                              -- of prune.metric there
+	value real,                              -- of prune.metric there; null: not measured, or no number
+	score real,                              -- the same, larger is better
 	verdict text,                            -- 'promoted', 'stopped'; null: it waits
 	primary key (study, bracket, epoch, trial)
 ) strict, without rowid;
 create index rung_trial on rung(trial);
+create index rung_score on rung(study, bracket, epoch, score desc, trial);
+create index rung_waiting on rung(study, bracket, epoch, score desc, trial) where verdict is null;
 
 create table study_metric(                   -- the final metrics seen in a study: columns of its view
 	study integer not null references study(id),

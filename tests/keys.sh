@@ -63,6 +63,10 @@ law half_a_key_is_one_line \
 	env TRAWL_KEY="$dir/ann.key" bash -c '. tests/laws; refuses 1 "TRAWL_SERVER_KEY" "$@"' . "$trawl" status --db "$endpoint"
 law and_may_change_things as "$dir/ann.key" "$trawl" pause long --db "$endpoint"
 law the_same_again as "$dir/ann.key" "$trawl" resume long --db "$endpoint"
+law a_user_authorizes_nobody as "$dir/ann.key" \
+	refuses 1 "only the coordinator's owner" "$trawl" keys authorize agent "$dir/stranger.key" --db "$endpoint"
+law a_user_revokes_nobody as "$dir/ann.key" refuses 1 "only the coordinator's owner" "$trawl" keys revoke ann --db "$endpoint"
+law the_owner_stays_the_owner refuses 1 "an owner's key" "$trawl" keys authorize agent "$dir/study.db.owner"
 agent "$dir/ann.key" imposter
 sleep 2
 law a_user_is_no_agent is "select count(*) from worker" 0
@@ -85,6 +89,7 @@ law the_owner_cannot_be_revoked refuses 1 "no authorized key" "$trawl" keys revo
 kill $worker $serve
 wait $serve 2>/dev/null
 start --insecure
+law keys_of_elsewhere_do_not_disturb as "$dir/ann.key" "$trawl" pause long
 law insecure_is_asked_for says long "$trawl" status --db "$endpoint"
 echo "$good passed, $bad failed"
 [ $bad = 0 ]

@@ -1,182 +1,7 @@
-/* Laws of early stopping: rungs, brackets, the median; decisions that survive any restart. */
-#include "coordinator/prune.h"
+/* Laws of early stopping in studies: who waits, goes on, ends; decisions that survive any restart.
+ */
 #include "coordinator/explain.h"
-#include "coordinator/pruner/pruner.h"
-#include "tests/turns.h"
-#include <math.h>
-
-/* ---- the rules ---- */
-
-static void rungs_are_reduction_times_apart_and_below_the_end(void **state)
-{
-	struct pruner p = {.kind = PRUNER_ASHA, .least = 2, .eta = 3};
-
-	assert_int_equal(pruner_rung(&p, 0, 20, 0), 2);
-	assert_int_equal(pruner_rung(&p, 0, 20, 2), 6);
-	assert_int_equal(pruner_rung(&p, 0, 20, 6), 18);
-	assert_int_equal(pruner_rung(&p, 0, 20, 18), 0);
-	assert_int_equal(pruner_rung(&p, 0, 18, 6), 0); /* its end is no rung */
-	assert_int_equal(pruner_rung(&p, 1, 20, 0), 6);
-	assert_int_equal(pruner_rung(&p, 2, 18, 0), 0);
-	p.kind = PRUNER_MEDIAN;
-	assert_int_equal(pruner_rung(&p, 0, 20, 0), 0);
-}
-
-/* Li et al. 2018, table 1, for R = 81 and eta = 3, but for what they round down. */
-static void brackets_take_turns_by_their_size(void **state)
-{
-	static const int expected[5] = {81, 34, 15, 8, 5};
-	struct pruner p = {.kind = PRUNER_HYPERBAND, .least = 1, .eta = 3};
-	int size[5] = {0};
-
-	for (int number = 0; number < 2 * (81 + 34 + 15 + 8 + 5); number++) {
-		int64_t bracket = pruner_bracket(&p, 81, number);
-		assert_in_range(bracket, 0, 4);
-		size[bracket]++;
-	}
-	for (int b = 0; b < 5; b++)
-		assert_int_equal(size[b], 2 * expected[b]);
-	assert_int_equal(pruner_rung(&p, 4, 81, 0), 0); /* trains to its end */
-	assert_int_equal(pruner_rung(&p, 3, 81, 0), 27);
-}
-
-static void the_best_in_so_many_are_promoted(void **state)
-{
-	const struct pruner p = {.kind = PRUNER_ASHA, .eta = 3, .maximizes = true};
-	struct pruner_entry e[] = {{1, 0.2, false}, {2, NAN, false}, {3, 0.9, false},
-	                           {4, 0.9, true},  {5, 0.1, false}, {6, -INFINITY, false}};
-
-	assert_int_equal(pruner_promote(&p, e, 2, false), 0);
-	assert_int_equal(pruner_promote(&p, e, 2, true), 1);
-	assert_int_equal(e[0].trial, 1);
-	assert_int_equal(pruner_promote(&p, e, 6, false), 2);
-	assert_int_equal(e[0].trial, 3); /* of equal ones the earlier */
-	assert_int_equal(e[1].trial, 4);
-	assert_int_equal(e[5].trial, 2); /* no number is the worst */
-	assert_int_equal(pruner_promote(&p, e, 0, true), 0);
-	const struct pruner least = {.kind = PRUNER_ASHA, .eta = 3};
-	assert_int_equal(pruner_promote(&least, e, 6, true), 2);
-	assert_int_equal(e[0].trial, 6);
-	assert_float_equal(e[1].value, 0.1, 0);
-	assert_int_equal(e[5].trial, 2);
-}
-
-static void the_median_needs_enough_that_ended(void **state)
-{
-	const struct pruner p = {.kind = PRUNER_MEDIAN, .least = 2, .startup = 3};
-	double others[] = {0.1, 0.2, 0.4, 0.6};
-
-	assert_false(pruner_median_stops(&p, 1, 9, others, 4));
-	assert_false(pruner_median_stops(&p, 2, 9, others, 2));
-	assert_true(pruner_median_stops(&p, 2, 0.31, others, 4)); /* their median is 0.3 */
-	assert_false(pruner_median_stops(&p, 2, 0.3, others, 4));
-	assert_true(pruner_median_stops(&p, 2, NAN, others, 4));
-}
-
-/* ---- studies ---- */
-
-static const char asha[] = "\"kind\":\"asha\"";
-
-/* So many seeds of nine epochs each. */
-static void launch(struct turns *t, const char *name, int trials, const char *prune)
-{
-	turns_say(t, "client", WIRE_REQUEST,
-	          "{\"id\":7,\"verb\":\"launch\",\"args\":{\"sweep\":{\"name\":\"%s\",\"trial\":{"
-	          "\"data\":{\"name\":\"shapes\"},\"model\":{\"name\":\"resnet20\"},"
-	          "\"train\":{\"epochs\":9}},\"space\":{\"train.seed\":{\"min\":1,\"max\":%d,"
-	          "\"step\":1}},\"prune\":{%s}}}}",
-	          name, trials, prune);
-	if (*turns_refusal(t))
-		fail_msg("%s", turns_refusal(t));
-	turns_say(t, "", WIRE_ERROR, NULL);
-}
-
-/* What a trial has after so many epochs: the curves cross. */
-static double accuracy(int64_t trial, int64_t epoch)
-{
-	return 0.01 * (double)(trial * 37 % 23) + 0.002 * (double)(epoch * (trial * 11 % 7));
-}
-
-static void report(struct turns *t, int64_t trial, int64_t attempt, int64_t epoch)
-{
-	turns_say(t, "a", WIRE_METRICS,
-	          "{\"agent\":\"a\",\"trial\":%ld,\"attempt\":%ld,\"batch\":%ld,\"rows\":["
-	          "{\"name\":\"loss\",\"step\":%ld,\"epoch\":%ld,\"value\":1},"
-	          "{\"name\":\"accuracy\",\"step\":%ld,\"epoch\":%ld,\"value\":%.6f}]}",
-	          (long)trial, (long)attempt, (long)epoch, (long)(10 * epoch), (long)epoch,
-	          (long)(10 * epoch), (long)epoch, accuracy(trial, epoch));
-}
-
-static int64_t one_int(struct turns *t, const char *sql, int64_t argument)
-{
-	return sql_get_int(&t->store.db, -1, sql, argument);
-}
-
-static bool is_leased(struct turns *t, int64_t trial)
-{
-	return one_int(t, "select state = 'leased' from trial where id = ?", trial) == 1;
-}
-
-/* One epoch of a leased trial; at its rung or end, that too. */
-static void train(struct turns *t, int64_t trial)
-{
-	int64_t attempt = one_int(t, "select attempt from trial where id = ?", trial);
-	int64_t epoch = one_int(t,
-	                        "select coalesce(max(epoch), 0) + 1 from metric where trial = ? "
-	                        "and name = 'loss'",
-	                        trial);
-	int64_t until = prune_until(&t->store.db, trial);
-
-	if (until && epoch > until) { /* let go on by none: it ends at once */
-		turns_ended(t, "a", trial, attempt, "rung");
-		return;
-	}
-	report(t, trial, attempt, epoch);
-	if (!is_leased(t, trial))
-		return;
-	if (epoch == 9) {
-		turns_store(t, turns_sha);
-		turns_done(t, "a", trial, attempt, accuracy(trial, 9));
-	} else if (epoch == until) {
-		turns_ended(t, "a", trial, attempt, "rung");
-	}
-}
-
-static int64_t count(struct turns *t, const char *state)
-{
-	char *sql = xformat("select count(*) from trial where state = '%s'", state);
-	int64_t found = turns_int(t, sql);
-
-	free(sql);
-	return found;
-}
-
-/* The agent trains what it holds, an epoch each in turn, until nothing is left; the coordinator may
- * be another process before every message. */
-static void train_all(struct turns *t, const char *restarted)
-{
-	int64_t trial = 0;
-
-	turns_hello(t, "a");
-	for (int steps = 0; steps < 2000; steps++) {
-		if (restarted) {
-			store_close(&t->store);
-			turns_start(t, restarted);
-		}
-		do
-			turns_say(t, "", WIRE_ERROR, NULL);
-		while (t->out.more);
-		turns_beat(t, "a", "[]");
-		trial = one_int(t,
-		                "select coalesce(min(iif(id > ?1, id, null)), min(id)) from trial "
-		                "where state = 'leased'",
-		                trial);
-		if (trial <= 0)
-			break;
-		train(t, trial);
-	}
-	assert_int_equal(count(t, "leased") + count(t, "ready") + count(t, "paused"), 0);
-}
+#include "tests/pruning.h"
 
 static void a_lease_says_how_far_to_train(void **state)
 {
@@ -379,13 +204,206 @@ static void explain_says_how_a_trial_stands(void **state)
 	turns_release(&t);
 }
 
+/* What nobody reports keeps nobody waiting: one goes on, and the reason is said. */
+static void a_metric_that_is_never_reported_holds_nobody_up(void **state)
+{
+	static const char *const modes[] = {"promote", "stop"};
+
+	for (int i = 0; i < 2; i++) {
+		struct turns t;
+		char *prune = xformat("\"kind\":\"asha\",\"mode\":\"%s\",\"metric\":\"acuracy\","
+		                      "\"goal\":\"max\"",
+		                      modes[i]);
+		turns_init(&t);
+		launch(&t, "s", 4, prune);
+		train_all(&t, NULL);
+		assert_in_range(count(&t, "done"), 1, 2);
+		assert_int_equal(turns_int(&t, "select count(*) from event where kind = "
+		                               "'metric_missing' and text like '%acuracy%'"),
+		                 1);
+		turns_release(&t);
+		free(prune);
+	}
+}
+
+/* Seeds 2 and 3 start from seed 1, which is a trial of the study too. */
+static void what_others_start_from_is_trained_to_its_end(void **state)
+{
+	static const char *const prunes[] = {"\"kind\":\"asha\"",
+	                                     "\"kind\":\"asha\",\"mode\":\"stop\"",
+	                                     "\"kind\":\"median\",\"startup\":1"};
+
+	for (int i = 0; i < 3; i++) {
+		struct turns t;
+		turns_init(&t);
+		turns_say(&t, "client", WIRE_REQUEST,
+		          "{\"id\":7,\"verb\":\"launch\",\"args\":{\"sweep\":{\"name\":\"s\","
+		          "\"trial\":{\"data\":{\"name\":\"shapes\"},\"model\":{\"name\":"
+		          "\"resnet20\"},\"train\":{\"epochs\":9}},\"space\":{\"train.seed\":{"
+		          "\"values\":[11,12,13,14,1,3,2]},\"start_from.change\":{\"values\":[{"
+		          "\"start_from\":"
+		          "null,\"train\":{\"seed\":1}}],\"when\":{\"train.seed\":[2,3]}}},"
+		          "\"prune\":{%s}}}}",
+		          prunes[i]);
+		assert_string_equal(turns_refusal(&t), "");
+		train_all(&t, NULL);
+		assert_int_equal(turns_int(&t, "select count(*) from trial"), 7);
+		assert_int_equal(turns_int(&t,
+		                           "select count(*) from trial where state = 'done' and "
+		                           "spec ->> '$.train.seed' = 1"),
+		                 1);
+		assert_in_range(count(&t, "done"), 2, 6);
+		assert_int_equal(count(&t, "skipped") + count(&t, "waiting"), 0);
+		turns_release(&t);
+	}
+}
+
+static void studies_with_other_rungs_share_their_trials(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	launch(&t, "aa", 9, asha);
+	launch(&t, "bb", 6, "\"kind\":\"asha\",\"least\":2,\"reduction\":2");
+	launch(&t, "cc", 3, "\"kind\":\"asha\",\"least\":3");
+	train_all(&t, NULL);
+	assert_in_range(count(&t, "done"), 1, 5);
+	assert_int_equal(turns_int(&t, "select count(*) from rung where verdict is null"), 0);
+	turns_release(&t);
+}
+
+/* For one study it has trained to epoch 3 already when another lets it go on from epoch 1. */
+static void who_goes_on_may_have_been_at_the_next_rung(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	launch(&t, "bb", 2, "\"kind\":\"asha\",\"least\":3");
+	launch(&t, "aa", 6, asha);
+	turns_hello(&t, "a");
+	for (int epoch = 0; epoch < 3; epoch++)
+		train(&t, 1);
+	turns_state(&t, 1, "paused");
+	turns_beat(&t, "a", "[]");
+	train(&t, 4);
+	turns_beat(&t, "a", "[]");
+	train(&t, 5); /* neither is better */
+	assert_int_equal(turns_int(&t, "select count(*) from rung g join study s on s.id = g.study "
+	                               "where s.name = 'aa' and g.trial = 1 and g.epoch = 3"),
+	                 1);
+	train_all(&t, NULL);
+	turns_release(&t);
+}
+
+static void what_was_stopped_and_is_drawn_again_stays_stopped(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	for (int trials = 6; trials <= 30; trials += 24) {
+		turns_say(&t, "client", WIRE_REQUEST,
+		          "{\"id\":7,\"verb\":\"launch\",\"args\":{\"sweep\":{\"name\":\"s\","
+		          "\"trial\":{\"data\":{\"name\":\"shapes\"},\"model\":{\"name\":"
+		          "\"resnet20\"},\"train\":{\"epochs\":9}},\"space\":{\"train.seed\":{"
+		          "\"values\":[1,2,3,4,5,6,7,8]}},\"search\":{\"kind\":\"random\","
+		          "\"trials\":%d},\"prune\":{\"kind\":\"asha\"}}}}",
+		          trials);
+		assert_string_equal(turns_refusal(&t), "");
+		train_all(&t, NULL);
+	}
+	assert_int_equal(turns_int(&t, "select count(*) from study_trial"), 30);
+	assert_in_range(count(&t, "done"), 1, 4);
+	assert_int_equal(turns_int(&t, "select count(distinct verdict) from study_trial s where "
+	                               "trial in (select trial from study_trial where verdict = "
+	                               "'pruned') and verdict is null"),
+	                 0);
+	turns_release(&t);
+}
+
+/* Wanted whole by a study that was cancelled meanwhile, and is launched again. */
+static void a_trial_that_waits_goes_on_when_another_study_comes_back(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	launch(&t, "aa", 1, "\"kind\":\"none\"");
+	launch(&t, "bb", 4, asha);
+	turns_request(&t, "cancel", "{\"study\":\"aa\"}");
+	turns_hello(&t, "a");
+	train(&t, 1);
+	turns_state(&t, 1, "paused");
+	launch(&t, "aa", 1, "\"kind\":\"none\"");
+	assert_true(one_int(&t, "select state in ('ready', 'leased') from trial where id = ?", 1) ==
+	            1);
+	train_all(&t, NULL);
+	turns_state(&t, 1, "done");
+	turns_release(&t);
+}
+
+/* Stopped by one study, wanted by another that stops them by what they measured then. */
+static void nothing_is_trained_that_nobody_wants(void **state)
+{
+	static const char *const prunes[] = {"\"kind\":\"asha\",\"mode\":\"stop\"",
+	                                     "\"kind\":\"median\",\"startup\":1"};
+
+	for (int i = 0; i < 2; i++) {
+		struct turns t;
+		turns_init(&t);
+		launch(&t, "first", 9, prunes[i]);
+		train_all(&t, NULL);
+		launch(&t, "second", 9, prunes[i]);
+		train_all(&t, NULL);
+		assert_int_equal(
+		        turns_int(&t,
+		                  "select count(*) from history h where h.event = 'lease' and not "
+		                  "exists (select 1 from study_trial s where s.trial = h.trial and "
+		                  "s.wanted) and h.trial in (select id from trial where state = "
+		                  "'done')"),
+		        0);
+		turns_release(&t);
+	}
+}
+
+static void who_fails_at_a_rung_takes_nobody_s_place(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	launch(&t, "s", 2, asha);
+	turns_hello(&t, "a");
+	int64_t best = accuracy(1, 1) > accuracy(2, 1) ? 1 : 2;
+	report(&t, best, 1, 1);
+	turns_ended(&t, "a", best, 1, "diverged");
+	train_all(&t, NULL);
+	turns_state(&t, 3 - best, "done");
+	turns_release(&t);
+}
+
+/* A study of before there was early stopping says nothing about it. */
+static void an_older_study_prunes_nothing(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	launch(&t, "old", 2, "\"kind\":\"none\"");
+	launch(&t, "s", 3, asha);
+	sql_run(&t.store.db, "update study set sweep = json_remove(sweep, '$.prune') where name = "
+	                     "'old'");
+	turns_hello(&t, "a");
+	train(&t, 3);
+	turns_state(&t, 3, "paused");
+	turns_request(&t, "add", "{\"study\":\"old\",\"assignment\":{\"train.seed\":3}}");
+	assert_string_equal(turns_refusal(&t), "");
+	turns_say(&t, "", WIRE_ERROR, NULL);
+	assert_int_equal(prune_until(&t.store.db, 3), 0);
+	train_all(&t, NULL);
+	turns_state(&t, 3, "done");
+	turns_release(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(rungs_are_reduction_times_apart_and_below_the_end),
-	        cmocka_unit_test(brackets_take_turns_by_their_size),
-	        cmocka_unit_test(the_best_in_so_many_are_promoted),
-	        cmocka_unit_test(the_median_needs_enough_that_ended),
 	        cmocka_unit_test(a_lease_says_how_far_to_train),
 	        cmocka_unit_test(the_best_go_on_and_the_others_wait_then_end),
 	        cmocka_unit_test(who_goes_on_comes_before_who_begins),
@@ -395,6 +413,15 @@ int main(void)
 	        cmocka_unit_test(a_failure_holds_nobody_up),
 	        cmocka_unit_test(a_restart_at_every_event_changes_no_decision),
 	        cmocka_unit_test(a_search_that_learns_is_stopped_early_too),
+	        cmocka_unit_test(a_metric_that_is_never_reported_holds_nobody_up),
+	        cmocka_unit_test(what_others_start_from_is_trained_to_its_end),
+	        cmocka_unit_test(studies_with_other_rungs_share_their_trials),
+	        cmocka_unit_test(who_goes_on_may_have_been_at_the_next_rung),
+	        cmocka_unit_test(what_was_stopped_and_is_drawn_again_stays_stopped),
+	        cmocka_unit_test(a_trial_that_waits_goes_on_when_another_study_comes_back),
+	        cmocka_unit_test(nothing_is_trained_that_nobody_wants),
+	        cmocka_unit_test(who_fails_at_a_rung_takes_nobody_s_place),
+	        cmocka_unit_test(an_older_study_prunes_nothing),
 	        cmocka_unit_test(explain_says_how_a_trial_stands),
 	};
 

@@ -37,7 +37,8 @@ int64_t pruner_bracket(const struct pruner *p, int64_t epochs, int64_t number);
 struct pruner_entry {
 	int64_t trial;
 	double value;
-	bool promoted; /* already */
+	bool judged; /* already, to go on or not */
+	bool gone;   /* failed since, or was cancelled */
 };
 
 /* Which go on: the best n / eta of the n at the rung; of a complete rung, to which none can come

@@ -122,8 +122,12 @@ void pareto_order(const double *loss, int64_t count, int objectives, int64_t *or
 	struct keyed *sorted = xcalloc((size_t)count + 1, sizeof *sorted);
 	double *distance = xcalloc((size_t)count + 1, sizeof *distance);
 
-	pareto_rank(loss, count, objectives, order);
-	pareto_crowding(loss, order, count, objectives, distance);
+	for (int64_t i = 0; i < count; i++)
+		order[i] = 0;
+	if (objectives > 1) {
+		pareto_rank(loss, count, objectives, order);
+		pareto_crowding(loss, order, count, objectives, distance);
+	}
 	for (int64_t i = 0; i < count; i++)
 		sorted[i] = (struct keyed){(double)order[i],
 		                           objectives > 1 ? -distance[i] : loss[i], i};

@@ -201,14 +201,25 @@ static int64_t part(const struct sampler_space *space, const struct sampler_tria
 	return measured;
 }
 
+/* From here on there are OTHERS_MOST others: those before weigh next to nothing (weight_by_age). */
+static int64_t recent_others(const struct sampler_trials *trials, const bool *good)
+{
+	enum { OTHERS_MOST = 2000 };
+	int64_t first = trials->count, others = 0;
+
+	while (first > 0 && others < OTHERS_MOST)
+		others += !good[--first];
+	return first;
+}
+
 static void densities_make(struct density pair[2], const struct sampler_space *space,
                            const struct sampler_trials *trials, const bool *good)
 {
 	int64_t *list = xcalloc((size_t)trials->count + 1, sizeof *list);
 
 	for (int side = 0; side < 2; side++) {
-		int64_t count = 0;
-		for (int64_t i = 0; i < trials->count; i++)
+		int64_t count = 0, first = side ? recent_others(trials, good) : 0;
+		for (int64_t i = first; i < trials->count; i++)
 			if (good[i] == (side == 0))
 				list[count++] = i;
 		density_make(pair + side, space, trials, list, count);

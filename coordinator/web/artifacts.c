@@ -27,7 +27,9 @@ enum {
 
 static const char authorised_sql[] =
         "select 1 from attempt a join trial t on t.id = a.trial where a.token_sha256 = ? "
-        "and t.state in ('waiting', 'ready', 'leased', 'paused')";
+        "and t.state in ('waiting', 'ready', 'leased', 'paused') and not exists (select 1 from "
+        "worker "
+        "w join key k on k.public = w.key where w.id = a.worker and k.revoked_ms is not null)";
 
 struct artifacts {
 	struct MHD_Daemon *daemon;
