@@ -60,8 +60,13 @@ $(BUILD)/tests/golden: $(call obj,$(wildcard tests/goldens/*.c))
 $(BUILD)/tests/%: $(BUILD)/tests/%.c.o $(call lib,coordinator) $(call lib,worker) $(call lib,core) $(call lib,base)
 	$(link) -lcmocka
 
+FUZZERS := $(patsubst tests/fuzz/%.c,fuzz/%,$(wildcard tests/fuzz/*.c))
+fuzzers: $(addprefix $(BUILD)/tests/,$(FUZZERS))
+$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.c.o $(call lib,coordinator) $(call lib,core) $(call lib,base)
+	$(link) -fsanitize=fuzzer
+
 # ---- the two commands ----
-.PHONY: quickstart check check-all bench bench-train bench-dispatch bench-search tune
+.PHONY: quickstart check check-all fuzz fuzzers bench bench-train bench-dispatch bench-search tune
 CHECK   := tidy $(filter-out sim golden trained,$(TESTS)) golden sim $(patsubst tests/%.sh,%,$(wildcard tests/*.sh))
 SANITIZED := $(filter-out sim golden trained memory,$(TESTS)) # sanitizers keep what was freed
 LONG    := $(patsubst tests/long/%.sh,long/%,$(wildcard tests/long/*.sh))
@@ -79,8 +84,14 @@ check-all:
 	@$(MAKE) --no-print-directory -j$$(nproc) build tests
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/asan build tests \
 		OPT="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined"
+	@$(MAKE) --no-print-directory fuzz SECONDS=60
 	@TRAWL_SIM_SEEDS=1000 tests/run $(BUILD) $(CHECK) \
 		$(addprefix asan/,$(SANITIZED)) trained $(LONG)
+fuzz: # hostile messages, sweeps, checkpoints and images: SECONDS each, with clang's libFuzzer
+	@tests/packages $(PACKAGES_BUILD) $(PACKAGES_FUZZ)
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/fuzz CC=clang fuzzers \
+		OPT="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined"
+	@tests/fuzz/run $(BUILD)/fuzz $(SECONDS)
 bench:
 	@$(MAKE) --no-print-directory -j$$(nproc) build tests
 	@tests/bench/run $(BUILD)

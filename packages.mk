@@ -3,3 +3,4 @@ PACKAGES_BUILD := build-essential pkg-config mpich libmpich-dev libdnnl-dev libz
 	libsqlite3-dev sqlite3 libcjson-dev libcurl4-openssl-dev libmicrohttpd-dev \
 	libarchive-dev libjpeg62-turbo-dev libpng-dev coinor-libcbc-dev libssl-dev
 PACKAGES_TEST  := libcmocka-dev clang-format cppcheck
+PACKAGES_FUZZ  := clang libomp-dev

@@ -106,11 +106,15 @@ static int setup(void **state)
 	w->file = path_join(w->folder, "file");
 	w->copy = path_join(w->folder, "copy");
 	sha256_hex(token, strlen(token), hex);
-	char *sql = xformat("create table trial(id integer primary key, state text);"
-	                    "create table attempt(trial integer, token_sha256 text);"
-	                    "insert into trial values (1, 'leased');"
-	                    "insert into attempt values (1, '%s')",
-	                    hex);
+	char *sql =
+	        xformat("create table trial(id integer primary key, state text);"
+	                "create table attempt(trial integer, token_sha256 text, worker integer);"
+	                "create table worker(id integer primary key, key text);"
+	                "create table key(public text, revoked_ms integer);"
+	                "insert into worker values (1, 'K'); insert into key values ('K', null);"
+	                "insert into trial values (1, 'leased');"
+	                "insert into attempt values (1, '%s', 1)",
+	                hex);
 	sql_do(w->database, sql);
 	free(sql);
 	unsigned char *blob = xmalloc(BLOB_BYTES);
@@ -266,6 +270,17 @@ static void token_without_lease_is_refused(void **state)
 	put(w, false, token);
 	assert_int_equal(result(w, WAIT_MS), TRANSFER_REFUSED);
 	assert_int_equal(stored_bytes(w, ".part"), -1);
+}
+
+/* Though its trial is leased still, or again. */
+static void token_of_a_revoked_key_is_refused(void **state)
+{
+	struct world *w = *state;
+	put(w, true, token);
+	assert_int_equal(result(w, WAIT_MS), TRANSFER_OK);
+	sql_do(w->database, "update key set revoked_ms = 1");
+	put(w, false, token);
+	assert_int_equal(result(w, WAIT_MS), TRANSFER_REFUSED);
 }
 
 static void absent_bytes_are_gone(void **state)
@@ -442,6 +457,7 @@ int main(void)
 	        LAW(wrong_digest_is_refused_and_leaves_nothing),
 	        LAW(damaged_bytes_are_not_taken_for_good),
 	        LAW(token_without_lease_is_refused),
+	        LAW(token_of_a_revoked_key_is_refused),
 	        LAW(absent_bytes_are_gone),
 	        LAW(full_disk_over_there_waits_for_room),
 	        LAW(too_large_is_refused),
