@@ -252,7 +252,7 @@ static pid_t rank_process(const char *folder)
 }
 
 /* All stop, whichever of them is told to. */
-static void a_signal_to_one_rank_stops_all(void **state)
+static void ranks_do_not_disagree_on_when_to_stop(void **state)
 {
 	struct trial_run r = {.ranks = 2, .trial = "long.json", .folder = "signal2"};
 	pid_t pid = start_long(&r), rank = rank_process("signal2");
@@ -349,7 +349,7 @@ int main(void)
 	        cmocka_unit_test(resuming_at_the_end_repeats_the_result),
 	        cmocka_unit_test(being_killed_at_any_time_changes_no_bit),
 	        cmocka_unit_test(a_signal_makes_a_checkpoint_and_yields),
-	        cmocka_unit_test(a_signal_to_one_rank_stops_all),
+	        cmocka_unit_test(ranks_do_not_disagree_on_when_to_stop),
 	        cmocka_unit_test(a_damaged_checkpoint_is_one_clear_line),
 	        cmocka_unit_test(a_checkpoint_of_another_trial_is_refused),
 	        cmocka_unit_test(a_full_disk_is_said_and_older_checkpoints_stay),

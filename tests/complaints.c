@@ -1,0 +1,325 @@
+/* What users of other systems complain about, each with a law of its name. */
+#include "coordinator/explain.h"
+#include "tests/pruning.h"
+
+static char path[] = "/tmp/trawl-complaints-XXXXXX";
+
+static int name_database(void **state)
+{
+	close(mkstemp(path));
+	return unlink(path);
+}
+
+static int remove_database(void **state)
+{
+	static const char *const suffix[] = {"", "-wal", "-shm", ".lock"};
+
+	for (size_t i = 0; i < sizeof suffix / sizeof *suffix; i++) {
+		char *file = xformat("%s%s", path, suffix[i]);
+		unlink(file);
+		free(file);
+	}
+	return 0;
+}
+
+static void begin(struct turns *t)
+{
+	remove_database(NULL);
+	*t = (struct turns){.now_ms = 1000000};
+	turns_start(t, path);
+}
+
+/* The process dies, and another goes on with its file. */
+static void crash(struct turns *t)
+{
+	turn_output_release(&t->out);
+	store_close(&t->store);
+	turns_start(t, path);
+}
+
+static void trials_do_not_stay_running_for_ever_after_a_crash(void **state)
+{
+	struct turns t;
+
+	begin(&t);
+	turns_launch(&t, "one", "[4]", false);
+	turns_hello(&t, "a");
+	turns_state(&t, 1, "leased");
+	crash(&t); /* and the agent is gone too */
+	turns_wait(&t, 40000);
+	turns_state(&t, 1, "ready");
+	turns_hello(&t, "b");
+	turns_state(&t, 1, "leased");
+	turns_release(&t);
+}
+
+/* Its beats wait in a queue that the turn has not come to the end of. */
+static void a_live_trial_is_not_declared_dead_because_somebody_was_busy(void **state)
+{
+	struct turns t;
+	struct turn_output out;
+	struct error e = {{0}};
+
+	begin(&t);
+	turns_launch(&t, "one", "[4]", false);
+	turns_hello(&t, "a");
+	for (int i = 0; i < 60; i++) {
+		struct turn_input in = {.wall_ms = t.now_ms += 1000,
+		                        .monotonic_ms = t.now_ms,
+		                        .free_bytes = -1}; /* not drained */
+		assert_int_equal(turn_run(&t.coordinator, &in, &out, &e), 0);
+		turn_output_release(&out);
+	}
+	turns_state(&t, 1, "leased");
+	turns_beat(&t, "a", "[{\"trial\":1,\"attempt\":1,\"step\":1}]");
+	turns_state(&t, 1, "leased");
+	assert_int_equal(turns_int(&t, "select attempt from trial"), 1);
+	turns_release(&t);
+}
+
+static void a_late_result_is_not_rejected(void **state)
+{
+	struct turns t;
+
+	begin(&t);
+	turns_launch(&t, "one", "[4]", false);
+	turns_hello(&t, "a");
+	turns_store(&t, turns_sha);
+	turns_wait(&t, 31000);
+	turns_hello(&t, "b");
+	assert_int_equal(turns_int(&t, "select attempt from trial"), 2);
+	turns_done(&t, "a", 1, 1, 0.75);
+	turns_state(&t, 1, "done");
+	assert_int_equal(turns_int(&t, "select value = 0.75 from result"), 1);
+	turns_release(&t);
+}
+
+static void what_does_not_fit_into_memory_is_not_tried_for_ever(void **state)
+{
+	struct turns t;
+	static const char more[] =
+	        "{\"sweep\":{\"name\":\"more\",\"trial\":{\"data\":{\"name\":\"shapes\"},\"model\":"
+	        "{"
+	        "\"name\":\"resnet20\"},\"train\":{\"epochs\":2},\"quant\":{\"weight_bits\":4}},"
+	        "\"resources\":{\"memory_mb\":4000}}}";
+
+	begin(&t);
+	turns_launch(&t, "one", "[4]", false);
+	turns_hello(&t, "a");
+	turns_ended(&t, "a", 1, 1, "out_of_memory");
+	turns_launch(&t, "two", "[4]", false);
+	turns_keep_alive(&t, "a", 600000);
+	turns_state(&t, 1, "infeasible");
+	assert_int_equal(turns_int(&t, "select attempt from trial"), 1);
+	turns_request(&t, "launch", more); /* what failed is tried with more */
+	assert_string_equal(turns_refusal(&t), "");
+	turns_beat(&t, "a", "[]");
+	turns_state(&t, 1, "leased");
+	turns_release(&t);
+}
+
+/* A search that learns and stops trials early, cut anywhere: what runs, rungs, what comes next. */
+static char *story(bool crashes)
+{
+	struct turns t;
+
+	begin(&t);
+	turns_request(
+	        &t, "launch",
+	        "{\"sweep\":{\"name\":\"both\",\"trial\":{\"data\":{\"name\":\"shapes\"},"
+	        "\"model\":{\"name\":\"resnet20\"},\"train\":{\"epochs\":9}},\"space\":{"
+	        "\"train.lr\":{\"min\":0.01,\"max\":1}},\"search\":{\"kind\":\"tpe\","
+	        "\"trials\":12,\"startup\":3,\"parallel\":2},\"prune\":{\"kind\":\"asha\"}}}");
+	train_all(&t, crashes ? path : NULL);
+	char *all = sql_get_text(
+	        &t.store.db,
+	        "select (select group_concat(number || assignment) from study_trial) || (select "
+	        "group_concat(epoch || ' ' || trial || verdict) from rung) || (select "
+	        "group_concat(trial || event) from history)");
+	turns_release(&t);
+	return all;
+}
+
+static void a_resumed_study_forgets_no_pending_trial_rung_or_sampler(void **state)
+{
+	char *whole = story(false), *cut = story(true);
+
+	assert_string_equal(whole, cut);
+	free(whole);
+	free(cut);
+}
+
+static void a_grid_has_no_duplicates_and_no_gaps(void **state)
+{
+	struct turns t;
+
+	begin(&t);
+	turns_launch(&t, "grid", "[2, 8]", false);
+	turns_launch(&t, "grid", "[2, 3, 8]", false);
+	crash(&t);
+	turns_launch(&t, "grid", "[2, 3, 4, 8]", false);
+	turns_launch(&t, "grid", "[2, 3, 4, 8]", false);
+	assert_int_equal(turns_int(&t, "select count(*) from study_trial"), 4);
+	assert_int_equal(turns_int(&t, "select count(distinct assignment) from study_trial"), 4);
+	assert_int_equal(turns_int(&t, "select max(number) from study_trial"), 3);
+	turns_release(&t);
+}
+
+/* A notebook holds a cursor open for as long as it likes. */
+static void the_database_is_not_locked(void **state)
+{
+	struct turns t;
+	sqlite3 *reader;
+	sqlite3_stmt *cursor;
+
+	begin(&t);
+	turns_launch(&t, "one", "[2, 4]", false);
+	assert_int_equal(sqlite3_open_v2(path, &reader, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+	sqlite3_prepare_v2(reader, "select id from trial", -1, &cursor, NULL);
+	assert_int_equal(sqlite3_step(cursor), SQLITE_ROW);
+	turns_store(&t, turns_sha);
+	turns_hello(&t, "a");
+	for (int trial = 1; trial <= 2; trial++) {
+		turns_done(&t, "a", trial, 1, 0.5);
+		turns_state(&t, trial, "done");
+	}
+	assert_int_equal(sqlite3_step(cursor), SQLITE_ROW); /* and it reads on */
+	sqlite3_finalize(cursor);
+	sqlite3_close(reader);
+	turns_release(&t);
+}
+
+/* Steps of SQLite's machine that all statements have taken since last asked. */
+static int64_t steps_taken(struct turns *t)
+{
+	sqlite3_stmt *s = NULL;
+	int64_t sum = 0;
+
+	while ((s = sqlite3_next_stmt(t->store.db.handle, s)))
+		sum += sqlite3_stmt_status(s, SQLITE_STMTSTATUS_VM_STEP, 1);
+	return sum;
+}
+
+/* Counted, not timed: what the last of so many trials of a study costs. */
+static int64_t cost_of_a_trial(int trials)
+{
+	enum { COUNTED = 20 };
+	struct turns t;
+	char *args =
+	        xformat("{\"sweep\":{\"name\":\"many\",\"trial\":{\"data\":{\"name\":\"shapes\"},"
+	                "\"model\":{\"name\":\"resnet20\"}},\"space\":{\"train.seed\":{"
+	                "\"min\":1,\"max\":%d,\"step\":1}}}}",
+	                trials);
+
+	turns_init(&t);
+	turns_request(&t, "launch", args);
+	assert_string_equal(turns_refusal(&t), "");
+	do
+		turns_say(&t, "", WIRE_ERROR, NULL);
+	while (t.out.more);
+	turns_store(&t, turns_sha);
+	turns_hello(&t, "a");
+	sql_run(&t.store.db, "update trial set state = 'done', ended_ms = 1 where id < ?",
+	        (int64_t)trials / 2); /* some have ended, some have not */
+	turns_hello(&t, "b");
+	steps_taken(&t);
+	for (int i = 0; i < COUNTED; i++) {
+		turns_beat(&t, "b", "[]");
+		turns_done(
+		        &t, "b",
+		        turns_int(&t,
+		                  "select t.id from trial t indexed by trial_lease join worker w "
+		                  "on w.id = t.worker where t.state = 'leased' and w.agent = 'b' "
+		                  "limit 1"),
+		        1, 0.5);
+	}
+	int64_t steps = steps_taken(&t) / COUNTED;
+	turns_release(&t);
+	free(args);
+	return steps;
+}
+
+static void it_does_not_become_slow_after_a_thousand_trials(void **state)
+{
+	int64_t few = cost_of_a_trial(100), many = cost_of_a_trial(3000);
+
+	if (many > few + few / 4)
+		fail_msg("a trial of 3,000 costs %ld steps, one of 100 %ld", (long)many, (long)few);
+}
+
+/* The coordinator's host is away for an hour; agents trained on. */
+static void no_job_is_lost_when_the_login_node_dies(void **state)
+{
+	struct turns t;
+
+	begin(&t);
+	turns_launch(&t, "one", "[2, 4]", false);
+	turns_hello(&t, "a");
+	turns_store(&t, turns_sha);
+	t.now_ms += 3600 * 1000;
+	crash(&t);
+	turns_done(&t, "a", 1, 1, 0.5);
+	turns_state(&t, 1, "done");
+	turns_beat(&t, "a", "[{\"trial\":2,\"attempt\":1,\"step\":1}]");
+	turns_state(&t, 2, "leased");
+	assert_int_equal(turns_int(&t, "select max(attempt) from trial"), 1);
+	turns_release(&t);
+}
+
+static void assert_why(struct turns *t, int64_t trial, const char *words)
+{
+	struct text reason = {0};
+	struct error e;
+
+	assert_int_equal(explain_reason(&t->store.db, t->now_ms, trial, &reason, &e), 0);
+	if (!strstr(reason.data, words))
+		fail_msg("\"%s\" does not say \"%s\"", reason.data, words);
+	text_release(&reason);
+}
+
+static void one_can_say_why_a_trial_does_not_run(void **state)
+{
+	struct turns t;
+
+	begin(&t);
+	turns_launch(&t, "bits", "[2, 4]", true);
+	int64_t parent = turns_int(&t, "select trial from study_trial where role = 'parent'");
+	int64_t child = turns_int(&t, "select trial from study_trial where number = 0");
+	char *starts = xformat("It starts from trial %ld, which is ready", (long)parent);
+	assert_why(&t, child, starts);
+	assert_why(&t, parent, "No agent is connected");
+	sql_run(&t.store.db, "update ask set ranks = 8");
+	turns_hello(&t, "a");
+	assert_why(&t, parent, "Agent a has 4 ranks, the trial takes 8");
+	sql_run(&t.store.db, "update ask set ranks = 1, memory_mb = 9000");
+	assert_why(&t, parent, "Agent a has 8000 MB of memory, the trial asks for 9000");
+	sql_run(&t.store.db, "update ask set memory_mb = 1000");
+	turns_request(&t, "pause", "{\"study\":\"bits\"}");
+	assert_why(&t, parent, "Every study that wants it is paused");
+	turns_request(&t, "resume", "{\"study\":\"bits\"}");
+	turns_beat(&t, "a", "[]");
+	turns_ended(&t, "a", parent, 1, "error");
+	assert_why(&t, parent, "It failed 1 times and is tried again in");
+	turns_request(&t, "cancel", "{\"study\":\"bits\"}");
+	assert_why(&t, parent, "No study wants it any more");
+	turns_release(&t);
+	free(starts);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(trials_do_not_stay_running_for_ever_after_a_crash),
+	        cmocka_unit_test(a_live_trial_is_not_declared_dead_because_somebody_was_busy),
+	        cmocka_unit_test(a_late_result_is_not_rejected),
+	        cmocka_unit_test(what_does_not_fit_into_memory_is_not_tried_for_ever),
+	        cmocka_unit_test(a_resumed_study_forgets_no_pending_trial_rung_or_sampler),
+	        cmocka_unit_test(a_grid_has_no_duplicates_and_no_gaps),
+	        cmocka_unit_test(the_database_is_not_locked),
+	        cmocka_unit_test(it_does_not_become_slow_after_a_thousand_trials),
+	        cmocka_unit_test(no_job_is_lost_when_the_login_node_dies),
+	        cmocka_unit_test(one_can_say_why_a_trial_does_not_run),
+	};
+
+	return cmocka_run_group_tests(tests, name_database, remove_database);
+}
