@@ -6,19 +6,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { PORT_MAX = 65535, LEASE_MAX_S = 86400 };
 
+/* For machines that show keys: how they reach this one. */
+static void say_keys(const char *endpoint, const char *curve)
+{
+	char host[256] = "HOST";
+
+	gethostname(host, sizeof host - 1);
+	printf("key:     %s\nelsewhere: trawl keys new FILE; here: trawl keys authorize agent|user "
+	       "KEY; then there:\n"
+	       "  trawl-worker --connect tcp://%s%s --key FILE --server-key '%s'\n",
+	       curve, host, strrchr(endpoint, ':'), curve);
+}
+
 static void say_ready(void *context, const char *endpoint, const char *url, const char *curve)
 {
+	printf("serving %s\n", (const char *)context);
 	if (curve)
-		printf("key:     %s (agents and users show theirs: `trawl keys new FILE`, then "
-		       "`trawl "
-		       "keys authorize agent|user FILE` here)\n",
-		       curve);
-	printf("serving %s\nagents:  trawl-worker --connect %s\nclients: trawl status --db %s\n"
-	       "files:   %s\n",
-	       (const char *)context, endpoint, endpoint, url);
+		say_keys(endpoint, curve);
+	else
+		printf("agents:  trawl-worker --connect %s\n", endpoint);
+	printf("clients: trawl status --db %s\nfiles:   %s\n", endpoint, url);
 	fflush(stdout);
 }
 
