@@ -172,7 +172,8 @@ static const struct verb verbs[] = {
         {"watch", "[STUDY]", "live view of trials and agents", watch_options, 0, 1, verb_watch,
          NULL},
         {"wait", "[STUDY]", "return when nothing is left to do", wait_options, 0, 1, verb_wait,
-         "Exit status 0 when every trial is done, 1 when some ended otherwise."},
+         "Exit status 0 when every trial is done or stopped early (prune), 1 when some ended "
+         "otherwise."},
         {"show", "TRIAL", "all about one trial", show_options, 1, 1, verb_show,
          "Where bits differ from layer to layer, each has a bar; categories are shown beside the "
          "trial's\n"

@@ -13,14 +13,15 @@ static const char study_sql[] =
         "select s.name, s.state, count(*) + s.total - s.cursor total, sum(t.state = 'done') done,"
         " sum(t.state = 'leased') running, sum(t.state in ('waiting', 'ready', 'paused'))"
         " + s.total - s.cursor waiting,"
-        " sum(t.state in ('failed', 'infeasible', 'skipped', 'cancelled', 'pruned')) failed,"
+        " sum(t.state in ('failed', 'infeasible', 'skipped', 'cancelled')) failed,"
+        " sum(t.state = 'pruned') stopped,"
         " min(t.started_ms) first_ms, max(t.ended_ms) last_ms from study s"
         " join study_trial st on st.study = s.id join trial t on t.id = st.trial"
         " where (?1 = '' and s.state <> 'cancelled') or s.name = ?1 group by s.id order by s.id";
 
 static const char trial_sql[] =
         "select t.id, t.state, st.role, st.assignment, t.attempt, a.step, a.steps,"
-        " iif(t.state = 'done', a.epochs, a.epoch) epoch, a.epochs,"
+        " iif(t.state = 'done', a.epochs, max(a.epoch, t.reached)) epoch, a.epochs,"
         " a.images_per_second rate, a.loss, a.phase, a.from_step, a.started_ms, t.ended_ms, t.why,"
         " t.started_ms first_ms, coalesce((select value from result r where r.trial = t.id"
         "  and r.metric = 'accuracy'), a.accuracy) accuracy, w.name worker from study s"
@@ -251,9 +252,9 @@ static void draw_study(struct text *out, const struct screen *v, int64_t i, bool
 	text_add(out, " %s", rows_text(&v->study, i, "name"));
 	paint(out, colour, "0");
 	text_add(out, "  %" PRId64 " trials", rows_int(&v->study, i, "total", 0));
-	static const char *const column[] = {"done", "running", "waiting", "failed"};
-	static const char *const code[] = {"32", "36", "2", "31"};
-	for (int k = 0; k < 4; k++) {
+	static const char *const column[] = {"done", "running", "waiting", "stopped", "failed"};
+	static const char *const code[] = {"32", "36", "2", "2", "31"};
+	for (int k = 0; k < 5; k++) {
 		if (!rows_int(&v->study, i, column[k], 0))
 			continue;
 		text_add(out, " · ");
@@ -272,10 +273,10 @@ static void draw_total(struct text *out, const struct screen *v, int width, bool
 	int64_t first = INT64_MAX, last = 0;
 	char spent_text[24], left[24] = "";
 	for (int64_t i = 0; i < v->trial.count; i++) {
-		part += trial_part(v, i) / (double)(screen_count(v, "total"));
 		int64_t at = rows_int(&v->trial, i, "first_ms", INT64_MAX);
 		first = at < first ? at : first;
 		at = rows_int(&v->trial, i, "ended_ms", 0);
+		part += (at ? 1 : trial_part(v, i)) / (double)screen_count(v, "total");
 		last = at > last ? at : last;
 	}
 	int64_t until = screen_ended(v) ? last : v->now_ms;

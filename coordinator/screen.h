@@ -5,7 +5,8 @@
 
 /* What is drawn; taken in one go, so that drawing is pure. */
 struct screen {
-	struct rows study; /* name, state, total, done, running, waiting, failed, first_ms */
+	struct rows
+	        study; /* name, state, total, done, running, waiting, stopped, failed, first_ms */
 	struct rows
 	        trial; /* id, state, role, assignment, step, steps, epoch, epochs, rate, loss, … */
 	struct rows worker; /* id, name, state, ranks, seen_ms, trials */

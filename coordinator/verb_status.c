@@ -11,6 +11,7 @@ static const char studies_sql[] =
         "select s.name study, s.state, count(t.id) trials,"
         " sum(t.state = 'done') done, sum(t.state = 'leased') running,"
         " sum(t.state in ('waiting', 'ready', 'paused')) waiting,"
+        " sum(t.state = 'pruned') stopped,"
         " sum(t.state in ('failed', 'infeasible', 'skipped')) failed,"
         " datetime(s.created_ms / 1000, 'unixepoch') launched_utc"
         " from study s left join study_trial st on st.study = s.id and st.role = 'trial'"

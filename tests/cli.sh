@@ -117,6 +117,11 @@ beside_in_values() { # of swept fields, members and OOD sets
 		says '…' "$trawl" status --db "$dir/values.db"
 }
 law what_values_of_a_sweep_name_lies_beside_it beside_in_values
+sqlite3 "$dir/values.db" "update trial set state = 'pruned', ended_ms = 1"
+law what_was_stopped_early_has_not_failed "$trawl" wait --db "$dir/values.db"
+law and_is_counted_apart says " stopped" "$trawl" watch --once --plain --db "$dir/values.db"
+sqlite3 "$dir/values.db" "update trial set state = 'cancelled' where id = 1"
+law what_was_cancelled_is_said refuses 1 "did not end well" "$trawl" wait --db "$dir/values.db"
 law a_picture_without_a_landscape_says_what_makes_one refuses 1 'no landscape|"action": "landscape"' \
 	"$trawl" plot landscape 1
 draws() { # a line and a plane of made-up values, both kinds of file
