@@ -186,6 +186,7 @@ static void next_agent_clears_what_the_guard_could_not(void **state)
 	char before[64];
 	struct fake_lease *l = running(c, "{\"steps\": 1000, \"step_ms\": 20, \"stubborn\": true}");
 	kill(process_named(c, "hydra_pmi_proxy", 0), SIGSTOP);
+	kill(c->agent, SIGSTOP); /* or it may start another guard before it dies */
 	kill(guard_of(c), SIGKILL);
 	agent_kill(c);
 	usleep(100000);

@@ -54,7 +54,7 @@ typedef bool sampler(const struct sampler_space *space, const struct sampler_tri
  * are mixtures, a kernel for each trial that is a product over the axes, and one for the prior; of
  * 64 draws from l the one with the largest l / g is next.  Bergstra et al., "Algorithms for
  * hyper-parameter optimization" (2011); kernels of all axes at once: Falkner et al., "BOHB" (2018);
- * weights and prior as in Optuna, widths of our own: 0.14 n^(-1 / (axes + 4)), at least 0.01.
+ * weights and prior as in Optuna, widths of our own: 0.13 n^(-1 / (axes + 4)), at least 0.01.
  * Several objectives: the best by pareto_order_by_volume. */
 sampler sampler_tpe;
 

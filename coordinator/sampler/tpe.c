@@ -167,7 +167,7 @@ static void density_make(struct density *d, const struct sampler_space *space,
 	d->weight[count] = 1;
 	for (int64_t i = 0; i <= count; i++)
 		d->weight[i] = log(d->weight[i] / total);
-	d->width = fmax(0.14 * pow(n, -1 / ((double)space->axes + 4)), 0.01);
+	d->width = fmax(0.13 * pow(n, -1 / ((double)space->axes + 4)), 0.01);
 }
 
 static void density_release(struct density *d)
