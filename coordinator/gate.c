@@ -31,7 +31,7 @@ struct gate {
 	bool started;
 };
 
-static const char key_role[] = "select role from key where public = ? and revoked_ms is null";
+static const char role_sql[] = "select role from key where public = ? and revoked_ms is null";
 
 /* ---- at the handshake ---- */
 
@@ -40,7 +40,7 @@ static bool may_connect(sqlite3 *db, const char *key)
 	sqlite3_stmt *statement = NULL;
 	bool found = false;
 
-	if (sqlite3_prepare_v2(db, key_role, -1, &statement, NULL) == SQLITE_OK &&
+	if (sqlite3_prepare_v2(db, role_sql, -1, &statement, NULL) == SQLITE_OK &&
 	    sqlite3_bind_text(statement, 1, key, -1, SQLITE_TRANSIENT) == SQLITE_OK)
 		found = sqlite3_step(statement) == SQLITE_ROW;
 	sqlite3_finalize(statement);
@@ -173,6 +173,11 @@ int gate_guard(struct gate *g, void *socket, struct error *e)
 
 /* ---- at every message ---- */
 
+char *key_role(struct sql *db, const char *key)
+{
+	return sql_get_text(db, role_sql, key);
+}
+
 static struct speaker *slot_of(struct gate *g, const char *name)
 {
 	size_t at = (size_t)random_name(name);
@@ -250,7 +255,7 @@ static bool admit_agent(struct gate *g, struct message *m, struct error *e)
 bool gate_admits(struct gate *g, struct message *m, struct error *e)
 {
 	const char *from = wire_from(m->kind);
-	char *role = sql_get_text(g->db, key_role, (const char *)m->key);
+	char *role = key_role(g->db, m->key);
 	bool owner = role && strcmp(role, "owner") == 0;
 	bool agent = strcmp(from, "agent") == 0, client = strcmp(from, "client") == 0;
 	bool fine = role && ((agent && (owner || strcmp(role, "agent") == 0)) ||
@@ -288,14 +293,13 @@ bool gate_directs(struct gate *g, struct message *m)
 static bool is_owner(struct turn *t, struct error *e)
 {
 	const char *key = t->message ? t->message->key : "";
+	char *role = key_role(t->db, key);
+	bool fine = !*key || (role && strcmp(role, "owner") == 0);
 
-	if (!*key || sql_get_int(t->db, 0,
-	                         "select 1 from key where public = ? and role = 'owner' and "
-	                         "revoked_ms is null",
-	                         key) == 1)
-		return true;
-	error_set(e, "keys: only the coordinator's owner may change them");
-	return false;
+	free(role);
+	if (!fine)
+		error_set(e, "keys: only the coordinator's owner may change them");
+	return fine;
 }
 
 int key_authorize(struct turn *t, const cJSON *args, cJSON **result, struct error *e)

@@ -33,6 +33,9 @@ bool gate_admits(struct gate *g, struct message *m, struct error *e);
  * not spoken since we started. */
 bool gate_directs(struct gate *g, struct message *m);
 
+/* What a key may be now: "owner", "user", "agent"; null: nobody.  Free it. */
+char *key_role(struct sql *db, const char *key);
+
 /* Requests.  args {role: agent | user, key, name}: the key may speak from now on. */
 struct turn;
 int key_authorize(struct turn *t, const cJSON *args, cJSON **result, struct error *e);

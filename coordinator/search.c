@@ -204,16 +204,16 @@ static int64_t least(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-static void look(struct sql *db, struct proposal *p, int64_t total, int64_t most)
+static void look(struct sql *db, struct proposal *p, const char *text, int64_t total, int64_t most)
 {
-	struct sweep_spec spec;
+	cJSON *sweep = cJSON_Parse(text);
 
 	p->assignment = cJSON_CreateArray();
-	if (sweep_spec_load(p->sweep, &spec, &p->end) == 0) {
-		p->room = room(db, p->study, &spec);
-		choose(db, &spec, p, least(least(p->room, most), total - p->cursor));
+	if (sweep_spec_load(sweep, &p->spec, &p->end) == 0) {
+		p->room = room(db, p->study, &p->spec);
+		choose(db, &p->spec, p, least(least(p->room, most), total - p->cursor));
 	}
-	sweep_spec_release(&spec);
+	cJSON_Delete(sweep);
 }
 
 void search_propose(struct sql *db, int64_t most, struct proposals *p)
@@ -221,8 +221,7 @@ void search_propose(struct sql *db, int64_t most, struct proposals *p)
 	size_t count = 0;
 	int64_t *due = sql_get_ids(db,
 	                           "select id from study where due = ? and cursor < total and "
-	                           "state = 'active' and sweep ->> '$.search.kind' in ('tpe', "
-	                           "'nsga2') order by id",
+	                           "state = 'active' and sweep " IS_ADAPTIVE " order by id",
 	                           1, &count);
 
 	*p = (struct proposals){xcalloc(count + 1, sizeof *p->list), 0};
@@ -234,9 +233,10 @@ void search_propose(struct sql *db, int64_t most, struct proposals *p)
 			break;
 		*one = (struct proposal){.study = due[i], .cursor = sql_int(rows, 0)};
 		int64_t total = sql_int(rows, 1);
-		one->sweep = cJSON_Parse(sql_text(rows, 2));
+		char *sweep = xstrdup(sql_text(rows, 2));
 		sql_end(rows);
-		look(db, one, total, most);
+		look(db, one, sweep, total, most);
+		free(sweep);
 		most -= cJSON_GetArraySize(one->assignment);
 	}
 	free(due);
@@ -251,7 +251,7 @@ void search_looked(struct sql *db, const struct proposals *p)
 void proposals_release(struct proposals *p)
 {
 	for (size_t i = 0; i < p->count; i++) {
-		cJSON_Delete(p->list[i].sweep);
+		sweep_spec_release(&p->list[i].spec);
 		cJSON_Delete(p->list[i].assignment);
 	}
 	free(p->list);

@@ -6,14 +6,17 @@
 #ifndef COORDINATOR_SEARCH_H
 #define COORDINATOR_SEARCH_H
 #include "coordinator/sql.h"
-#include <cjson/cJSON.h>
+#include "schemas/sweep_spec.h"
+
+/* Whether the sweep before it is that of an adaptive search, in SQL. */
+#define IS_ADAPTIVE "->> '$.search.kind' in ('tpe', 'nsga2')"
 
 /* What to make for one study, from number `cursor` on. */
 struct proposal {
 	int64_t study, cursor;
-	int64_t room;      /* for so many more trials that have not ended */
-	cJSON *sweep;      /* as launched */
-	cJSON *assignment; /* a list, of at most `room` */
+	int64_t room;           /* for so many more trials that have not ended */
+	struct sweep_spec spec; /* of the study's sweep */
+	cJSON *assignment;      /* a list, of at most `room` */
 	struct error end; /* why there will be no more: every combination was tried, …; or empty */
 };
 

@@ -61,8 +61,8 @@ static int64_t study_save(struct turn *t, const char *name, int64_t id, const cJ
 
 	if (id)
 		sql_run(t->db,
-		        "update study set sweep = ?1, digests = ?2, total = ?3, cursor = iif(?1 "
-		        "->> '$.search.kind' in ('tpe', 'nsga2'), cursor, 0), due = 1, "
+		        "update study set sweep = ?1, digests = ?2, total = ?3, cursor = "
+		        "iif(?1 " IS_ADAPTIVE ", cursor, 0), due = 1, "
 		        "judge = iif(?1 ->> '$.prune.kind' = 'none', null, 1), "
 		        "state = 'active', pause_now = 0 where id = ?4",
 		        (const char *)text, (const char *)known, total, id);
@@ -236,16 +236,13 @@ static int64_t make_chunk(struct turn *t, int64_t id, int64_t cursor, const char
 static void make_proposed(struct turn *t, const struct proposal *p)
 {
 	struct study_target study = {.id = p->study};
-	struct sweep_spec spec;
-	struct error unread;
 	const cJSON *assignment;
 	int64_t made = 0, running = 0;
 
 	study.digests =
 	        (struct study_digests){study_known(t->db, p->study), &t->options->files, NULL};
-	if (sweep_spec_load(p->sweep, &spec, &unread) == 0)
-		cJSON_ArrayForEach (assignment, p->assignment)
-			running += make_trial(t, &study, &spec, p->cursor + made++, assignment);
+	cJSON_ArrayForEach (assignment, p->assignment)
+		running += make_trial(t, &study, &p->spec, p->cursor + made++, assignment);
 	sql_run(t->db,
 	        "update study set cursor = ?, due = max(due, ?), judge = iif(judge is null, null, "
 	        "1) where id = ?",
@@ -254,7 +251,6 @@ static void make_proposed(struct turn *t, const struct proposal *p)
 		event_add(t->db, t->now_ms, "search_ended", p->study, 0, 0, "%s", p->end.text);
 		sql_run(t->db, "update study set total = cursor where id = ?", p->study);
 	}
-	sweep_spec_release(&spec);
 	cJSON_Delete(study.digests.known);
 }
 
@@ -265,8 +261,6 @@ static bool stands(struct sql *db, const struct proposal *p)
 	                   "select 1 from study where id = ? and cursor = ? and state = 'active'",
 	                   p->study, p->cursor) == 1;
 }
-
-#define ADAPTIVE "sweep ->> '$.search.kind' in ('tpe', 'nsga2')"
 
 bool study_advance(struct turn *t, const struct proposals *proposals)
 {
@@ -280,7 +274,8 @@ bool study_advance(struct turn *t, const struct proposals *proposals)
 		struct sql_rows *rows = sql_query(
 		        t->db,
 		        "select id, cursor, sweep, digests from study where due = 1 and cursor < "
-		        "total and state <> 'cancelled' and not " ADAPTIVE " order by id limit 1");
+		        "total and state <> 'cancelled' and not sweep " IS_ADAPTIVE
+		        " order by id limit 1");
 		if (!sql_next(rows))
 			break;
 		int64_t id = sql_int(rows, 0), cursor = sql_int(rows, 1);
@@ -292,7 +287,7 @@ bool study_advance(struct turn *t, const struct proposals *proposals)
 	}
 	return sql_get_int(t->db, 0,
 	                   "select 1 from study where due = 1 and cursor < total and (state = "
-	                   "'active' or (state = 'paused' and not " ADAPTIVE "))") == 1;
+	                   "'active' or (state = 'paused' and not sweep " IS_ADAPTIVE "))") == 1;
 }
 
 /* A sweep of one combination: the study's own, with only these values. */

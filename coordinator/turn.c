@@ -2,6 +2,7 @@
  */
 #include "coordinator/turn.h"
 #include "coordinator/artifact.h"
+#include "coordinator/gate.h"
 #include "coordinator/notice.h"
 #include "coordinator/prune.h"
 #include "coordinator/search.h"
@@ -131,9 +132,10 @@ static bool is_sender(struct turn *t, const struct message *m, struct error *e)
 	const char *agent = json_text(m->body, "agent", NULL);
 
 	/* It was let in before this turn, in which its key may have been revoked. */
-	if (m->key[0] &&
-	    !sql_get_int(t->db, 0, "select 1 from key where public = ? and revoked_ms is null",
-	                 (const char *)m->key)) {
+	char *role = m->key[0] ? key_role(t->db, m->key) : NULL;
+	bool revoked = m->key[0] && !role;
+	free(role);
+	if (revoked) {
 		error_set(e, "message \"%s\": its key was revoked", wire_name(m->kind));
 		return false;
 	}

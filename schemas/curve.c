@@ -71,7 +71,9 @@ int curve_public(const char *text, char public[CURVE_KEY], struct error *e)
 	return found ? 0 : error_set(e, "%s: holds no public key", text);
 }
 
-int curve_connect(void *socket, const char *server, const struct curve_pair *own, struct error *e)
+/* Makes it speak to the server of that public key only, as the owner of a pair. */
+static int connect_as(void *socket, const char *server, const struct curve_pair *own,
+                      struct error *e)
 {
 	if (zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, server, CURVE_KEY) ||
 	    zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, own->public, CURVE_KEY) ||
@@ -101,7 +103,7 @@ int curve_connect_as_told(void *socket, const char *key, const char *server_key,
 		return error_set(e, "%s is missing: a key and the server's key go together",
 		                 own ? "--server-key ($TRAWL_SERVER_KEY)" : "--key ($TRAWL_KEY)");
 	return curve_public(server, public, e) || curve_read(own, &pair, e) ||
-	                       curve_connect(socket, public, &pair, e)
+	                       connect_as(socket, public, &pair, e)
 	               ? -1
 	               : 1;
 }

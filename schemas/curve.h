@@ -22,10 +22,8 @@ int curve_read(const char *path, struct curve_pair *pair, struct error *e);
  * but a public key, such as `trawl keys show FILE` prints. */
 int curve_public(const char *text, char public[CURVE_KEY], struct error *e);
 
-/* Makes a socket speak to the server of that public key only, as the owner of a pair. */
-int curve_connect(void *socket, const char *server, const struct curve_pair *own, struct error *e);
-
-/* The same as --key and --server-key say, or else $TRAWL_KEY and $TRAWL_SERVER_KEY: 1.  Nothing of
- * either, or empty texts: 0, and the socket stays plain.  One without the other is an error. */
+/* Makes a socket speak to one server only, as the owner of a key file, as --key and --server-key
+ * say, or else $TRAWL_KEY and $TRAWL_SERVER_KEY: 1.  Nothing of either, or empty texts: 0, and the
+ * socket stays plain.  One without the other is an error. */
 int curve_connect_as_told(void *socket, const char *key, const char *server_key, struct error *e);
 #endif

@@ -162,11 +162,6 @@ bool sweep_is_grid(const struct sweep_spec *spec)
 	return strcmp(spec->search_kind, "grid") == 0;
 }
 
-bool sweep_is_adaptive(const struct sweep_spec *spec)
-{
-	return strcmp(spec->search_kind, "tpe") == 0 || strcmp(spec->search_kind, "nsga2") == 0;
-}
-
 int64_t sweep_count(const struct sweep_spec *spec)
 {
 	int64_t count = 1;

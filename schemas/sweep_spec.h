@@ -37,9 +37,6 @@ void sweep_spec_release(struct sweep_spec *spec);
 /* Whether trials are combinations that values tell apart, not draws that numbers do. */
 bool sweep_is_grid(const struct sweep_spec *spec);
 
-/* Whether trials hang on what those before have measured: search.kind tpe or nsga2. */
-bool sweep_is_adaptive(const struct sweep_spec *spec);
-
 /* Trials have numbers from 0 up to this.  All but grids: search.trials; more can be drawn
  * later without changing those before.  A grid has no trial at numbers that differ from another's
  * only in fields that do not count there (`when`), nor where a constraint is broken; a Sobol search
