@@ -9,6 +9,7 @@
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "schemas/wire.h"
+#include "tests/fake_store.h"
 #include "worker/process.h"
 #include <libgen.h>
 #include <limits.h>
@@ -58,18 +59,8 @@ struct coordinator_fake {
 
 static void fake_database(struct coordinator_fake *c)
 {
-	char hex[SHA256_HEX];
 	sqlite3 *db;
-	sha256_hex(fake_token, strlen(fake_token), hex);
-	char *sql =
-	        xformat("create table trial(id integer primary key, state text);"
-	                "create table attempt(trial integer, token_sha256 text, worker integer);"
-	                "create table worker(id integer primary key, key text);"
-	                "create table key(public text, revoked_ms integer);"
-	                "insert into worker values (1, 'K'); insert into key values ('K', null);"
-	                "insert into trial values (1, 'leased');"
-	                "insert into attempt values (1, '%s', 1)",
-	                hex);
+	char *sql = fake_store_sql(fake_token);
 	assert_int_equal(sqlite3_open(c->database, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);

@@ -7,6 +7,7 @@
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "schemas/wire.h"
+#include "tests/fake_store.h"
 #include <arpa/inet.h>
 #include <poll.h>
 #include <pthread.h>
@@ -97,7 +98,6 @@ static int setup(void **state)
 {
 	struct world *w = *state = xcalloc(1, sizeof *w);
 	struct error e;
-	char hex[SHA256_HEX];
 	const char *above = getenv("TMPDIR");
 	snprintf(w->folder, sizeof w->folder, "%s/trawl-transfer-XXXXXX", above ? above : "/tmp");
 	assert_non_null(mkdtemp(w->folder));
@@ -105,16 +105,7 @@ static int setup(void **state)
 	w->database = path_join(w->folder, "db");
 	w->file = path_join(w->folder, "file");
 	w->copy = path_join(w->folder, "copy");
-	sha256_hex(token, strlen(token), hex);
-	char *sql =
-	        xformat("create table trial(id integer primary key, state text);"
-	                "create table attempt(trial integer, token_sha256 text, worker integer);"
-	                "create table worker(id integer primary key, key text);"
-	                "create table key(public text, revoked_ms integer);"
-	                "insert into worker values (1, 'K'); insert into key values ('K', null);"
-	                "insert into trial values (1, 'leased');"
-	                "insert into attempt values (1, '%s', 1)",
-	                hex);
+	char *sql = fake_store_sql(token);
 	sql_do(w->database, sql);
 	free(sql);
 	unsigned char *blob = xmalloc(BLOB_BYTES);
