@@ -4,8 +4,6 @@
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "core/data/source.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,34 +25,6 @@ char *import_path(const char *folder, const char *sha256)
 	return xformat("%s/%.2s/%s", folder, sha256, sha256);
 }
 
-static int copy(const char *from, const char *to, struct error *e)
-{
-	char chunk[65536];
-	ssize_t got = 0, put = 0;
-	int in = open(from, O_RDONLY | O_CLOEXEC);
-	int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	int status = in < 0    ? error_errno(e, "%s: cannot be opened", from)
-	             : out < 0 ? error_errno(e, "%s: cannot be created", to)
-	                       : 0;
-
-	while (status == 0 && (got = read(in, chunk, sizeof chunk)) != 0) {
-		if (got < 0 && errno == EINTR)
-			continue;
-		for (ssize_t at = 0; status == 0 && at < got; at += put)
-			if ((put = write(out, chunk + at, (size_t)(got - at))) < 0)
-				status = error_errno(e, "%s: cannot be written", to);
-		if (got < 0)
-			status = error_errno(e, "%s: cannot be read", from);
-	}
-	if (status == 0 && fsync(out) != 0)
-		status = error_errno(e, "%s: fsync", to);
-	if (in >= 0)
-		close(in);
-	if (out >= 0)
-		close(out);
-	return status;
-}
-
 /* Copies, checks what was copied, and gives it its name. */
 static int import(const char *folder, const char *path, const char *digest, struct error *e)
 {
@@ -63,7 +33,7 @@ static int import(const char *folder, const char *path, const char *digest, stru
 	int status = folder_make(parent, e);
 
 	if (status == 0)
-		status = copy(path, temporary, e);
+		status = file_copy(path, temporary, e);
 	if (status == 0)
 		status = sha256_file(temporary, copied, e);
 	if (status == 0 && strcmp(copied, digest) != 0)

@@ -1,6 +1,7 @@
 /* Leases: which agent may run which trial, until when. */
 #include "coordinator/lease.h"
 #include "coordinator/artifact.h"
+#include "coordinator/generation.h"
 #include "coordinator/notice.h"
 #include "coordinator/turn.h"
 #include "core/base/text.h"
@@ -131,7 +132,9 @@ void lease_token(const char *secret, int64_t trial, int64_t attempt, char hex[SH
 
 static bool lease_one(struct turn *t, int64_t worker, const struct candidate *c)
 {
+	int64_t attempt = generation_attempt(t, c->attempt);
 	struct trial_change change = {.worker = worker,
+	                              .attempt = attempt,
 	                              .lease_until_ms = t->now_ms + t->options->lease_ms};
 	char token[SHA256_HEX], hashed[SHA256_HEX];
 	struct artifact resume;
@@ -139,14 +142,14 @@ static bool lease_one(struct turn *t, int64_t worker, const struct candidate *c)
 
 	if (!trial_move(t->db, t->now_ms, c->trial, c->attempt, ON_LEASE, &change))
 		return false;
-	lease_token(t->options->secret, c->trial, c->attempt + 1, token);
+	lease_token(t->options->secret, c->trial, attempt, token);
 	sha256_hex(token, strlen(token), hashed);
 	sql_run(t->db,
 	        "insert into attempt(trial, attempt, worker, token_sha256, started_ms, numerics, "
 	        "from_artifact, from_step, step) select ?1, ?2, id, ?3, ?4, numerics, nullif(?5, "
 	        "0), ?6, "
 	        "?6 from worker where id = ?7",
-	        c->trial, c->attempt + 1, (const char *)hashed, t->now_ms, resumes ? resume.id : 0,
+	        c->trial, attempt, (const char *)hashed, t->now_ms, resumes ? resume.id : 0,
 	        resumes ? resume.step : 0, worker);
 	return true;
 }

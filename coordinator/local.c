@@ -1,6 +1,7 @@
 /* Changes made without a running coordinator: this process is one, for a moment. */
 #include "coordinator/local.h"
 #include "coordinator/database.h"
+#include "coordinator/generation.h"
 #include "coordinator/import.h"
 #include "coordinator/store.h"
 #include "coordinator/turn.h"
@@ -75,7 +76,7 @@ cJSON *local_change(const char *path, const char *verb, cJSON *args, struct erro
 	if (!rc) {
 		c.db = &store.db;
 		c.options.files = import_files(folder);
-		rc = turns(&c, &m, &result, e);
+		rc = generation_is_newest(&store.db, path, e) || turns(&c, &m, &result, e);
 		store_close(&store);
 	}
 	message_release(&m);

@@ -41,6 +41,8 @@ static const struct option_row serve_options[] = {
          "tell this webhook when a study ends, has a new best, or many failures ($TRAWL_NOTIFY)"},
         {"--insecure", NULL, NULL,
          "ask nobody for keys, though others than this machine can connect"},
+        {"--take-over", NULL, NULL,
+         "go on with this database though agents know a newer copy of it (trawl backup)"},
         {"--allow-network-fs", NULL, NULL, "take a database on NFS or the like, at your risk"},
         OPTION_DB,
         OPTION_JSON,
@@ -109,6 +111,12 @@ static const struct option_row sql_options[] = {
         OPTIONS_END};
 static const struct option_row get_options[] = {
         {"--output", "-o", "FILE", "where to (default: trial-TRIAL-NAME.safetensors here)"},
+        {"--store", NULL, "DIR", "where checkpoints are kept (default: beside the database)"},
+        OPTION_DB,
+        OPTION_JSON,
+        OPTION_HELP,
+        OPTIONS_END};
+static const struct option_row backup_options[] = {
         {"--store", NULL, "DIR", "where checkpoints are kept (default: beside the database)"},
         OPTION_DB,
         OPTION_JSON,
@@ -204,6 +212,12 @@ static const struct verb verbs[] = {
          "hypervolume, progress, category_gap,\n"
          "most_impacted, train_gap, layer_bits, layer_sensitivity, fisher_convergence, timeline."},
         {"export", "[STUDY]", "the view of a study, whole", read_options, 0, 1, verb_export, NULL},
+        {"backup", "FILE", "copy the database and its checkpoints, to keep or to serve elsewhere",
+         backup_options, 1, 1, verb_backup,
+         "Also while a coordinator runs.  The copy is a generation newer: once it is served, "
+         "agents "
+         "that\nknow both addresses (trawl-worker --connect A,B) obey it, and no older copy.  Told "
+         "again, it\nreplaces its own last copy and copies new checkpoints only."},
         {"data", "fetch cifar10 | cifar100", "download a data set", data_options, 2, 2, verb_data,
          NULL},
 };

@@ -1,6 +1,7 @@
 /* The coordinator as a process: sockets, timers and signals around the turn. */
 #include "coordinator/serve.h"
 #include "coordinator/gate.h"
+#include "coordinator/generation.h"
 #include "coordinator/import.h"
 #include "coordinator/notify.h"
 #include "coordinator/orphan.h"
@@ -45,6 +46,7 @@ struct server {
 	char (*deleted)[SHA256_HEX];
 	size_t deleted_count;
 	int64_t wake_ms, complained_ms, log_looked_ms;
+	int64_t superseded;
 	bool more, stop;
 };
 
@@ -185,8 +187,9 @@ static int start(struct server *s, struct error *e)
 	const struct serve_options *o = s->options;
 
 	s->folder = o->artifacts ? xstrdup(o->artifacts) : xformat("%s.artifacts", o->database);
-	if (store_open(&s->store, o->database, o->allow_network, e) != 0 || bind_all(s, e) != 0 ||
-	    load_secret(s, e) != 0 || folder_make(s->folder, e) != 0 ||
+	if (store_open(&s->store, o->database, o->allow_network, e) != 0 ||
+	    generation_begin(&s->store.db, o->database, o->take_over, clock_wall_ms(), e) != 0 ||
+	    bind_all(s, e) != 0 || load_secret(s, e) != 0 || folder_make(s->folder, e) != 0 ||
 	    start_artifacts(s, e) != 0 ||
 	    store_announce(&s->store, s->endpoint, s->url, s->gate ? gate_public(s->gate) : NULL,
 	                   e) != 0 ||
@@ -344,7 +347,8 @@ static void turn(struct server *s)
 		s->batch_count = 0;
 		s->wake_ms = out.wake_ms;
 		s->more = out.more || !in.drained;
-		s->stop = out.stop;
+		s->superseded = out.superseded;
+		s->stop = out.stop || out.superseded;
 	}
 	turn_output_release(&out);
 }
@@ -435,6 +439,12 @@ int serve_run(const struct serve_options *options, struct error *e)
 			               s->gate ? gate_public(s->gate) : NULL);
 		loop(s);
 	}
+	if (s->superseded)
+		status = error_set(
+		        e,
+		        "%s: a newer copy of it (generation %ld) is served elsewhere: this "
+		        "one gives up",
+		        options->database, (long)s->superseded);
 	stop(s);
 	free(s);
 	return status;

@@ -63,7 +63,12 @@ static const char *const migrations[STORE_SCHEMA - 1] = {
         "insert into new_ask(id, ranks, threads, gpus, memory_mb, data_digest) select id, ranks, "
         "threads, gpus, memory_mb, data_digest from ask;"
         "drop table ask; alter table new_ask rename to ask;"
-        "alter table coordinator add column curve text; alter table worker add column key "
+        "alter table coordinator add column curve text; alter table coordinator add column uuid "
+        "text not null default ''; alter table coordinator add column generation integer not null "
+        "default 1; alter table coordinator add column copied integer not null default 0; alter "
+        "table coordinator add column superseded integer; "
+        "update coordinator set uuid = lower(hex(randomblob(16)));"
+        "alter table worker add column key "
         "text;alter table worker add column until_ms integer;"
         "create table key(public text primary key, role text not null check (role in ('owner', "
         "'user', 'agent')), name text not null, created_ms integer not null, revoked_ms integer) "
@@ -114,7 +119,7 @@ static int create(struct store *s)
 
 	text_add_bytes(&script, _binary_schemas_store_sql_start, bytes);
 	text_add(&script,
-	         "insert into coordinator(one) values(1);"
+	         "insert into coordinator(one, uuid) values(1, lower(hex(randomblob(16))));"
 	         "pragma application_id = %d; pragma user_version = %d;",
 	         STORE_APPLICATION, STORE_SCHEMA);
 	int status = sql_script(&s->db, script.data);

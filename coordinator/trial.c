@@ -147,7 +147,8 @@ bool trial_move(struct sql *db, int64_t now_ms, int64_t trial, int64_t attempt,
 	if (event == ON_BEAT)
 		return sql_run(db, "update trial set lease_until_ms = ? where id = ?",
 		               c->lease_until_ms, trial) == 1;
-	t.attempt += event == ON_LEASE;
+	if (event == ON_LEASE)
+		t.attempt = c->attempt ? c->attempt : t.attempt + 1;
 	int64_t worker = to == TRIAL_LEASED ? c->worker : t.worker;
 	/* What comes back from an agent may find its inputs gone meanwhile. */
 	bool unsettled = to == TRIAL_WAITING || (to == TRIAL_READY && event != ON_INPUTS_READY);

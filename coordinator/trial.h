@@ -42,6 +42,7 @@ bool trial_load(struct sql *db, int64_t id, struct trial *t); /* false: there is
 /* What a move sets besides the state. */
 struct trial_change {
 	int64_t worker;         /* LEASE, REATTACH: who holds it now */
+	int64_t attempt;        /* LEASE: its number; 0: the next */
 	int64_t lease_until_ms; /* LEASE, REATTACH, BEAT */
 	int64_t not_before_ms;  /* no lease before; 0: at once */
 	const char *why;        /* for people; null: nothing new */

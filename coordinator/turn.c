@@ -3,6 +3,7 @@
 #include "coordinator/turn.h"
 #include "coordinator/artifact.h"
 #include "coordinator/gate.h"
+#include "coordinator/generation.h"
 #include "coordinator/notice.h"
 #include "coordinator/prune.h"
 #include "coordinator/search.h"
@@ -30,7 +31,7 @@ static const struct {
         {WIRE_METRICS, on_metrics},       {WIRE_DONE, on_done},
         {WIRE_CHECKPOINT, on_checkpoint}, {WIRE_ENDED, on_ended},
         {WIRE_STORED, on_stored},         {WIRE_REQUEST, on_request},
-        {WIRE_NOTICED, on_noticed},
+        {WIRE_NOTICED, on_noticed},       {WIRE_PROBE, on_probe},
 };
 
 static void push(struct turn_output *out, struct message m)
@@ -50,11 +51,13 @@ static void drop_from(struct turn_output *out, size_t count)
 
 void turn_reply(struct turn *t, enum wire_kind kind, cJSON *body)
 {
+	cJSON_AddNumberToObject(body, "generation", (double)t->generation);
 	push(t->out, message_make(kind, t->message->route, t->message->route_bytes, body));
 }
 
 void turn_send(struct turn *t, const char *agent, enum wire_kind kind, cJSON *body)
 {
+	cJSON_AddNumberToObject(body, "generation", (double)t->generation);
 	push(t->out, message_make(kind, agent, strlen(agent), body));
 }
 
@@ -126,6 +129,11 @@ static void mind_the_gap(struct coordinator *c, struct turn *t, const struct tur
 	          (long)(step / 1000));
 }
 
+static bool is_agents(const struct message *m)
+{
+	return strcmp(wire_from(m->kind), "agent") == 0;
+}
+
 /* An agent speaks for itself only: its routing id is its name. */
 static bool is_sender(struct turn *t, const struct message *m, struct error *e)
 {
@@ -139,9 +147,8 @@ static bool is_sender(struct turn *t, const struct message *m, struct error *e)
 		error_set(e, "message \"%s\": its key was revoked", wire_name(m->kind));
 		return false;
 	}
-	if (strcmp(wire_from(m->kind), "agent") != 0 ||
-	    (agent && strlen(agent) == m->route_bytes &&
-	     memcmp(agent, m->route, m->route_bytes) == 0))
+	if (!is_agents(m) || (agent && strlen(agent) == m->route_bytes &&
+	                      memcmp(agent, m->route, m->route_bytes) == 0))
 		return true;
 	error_set(e, "message \"%s\": its agent is not the routing id of its sender",
 	          wire_name(m->kind));
@@ -167,7 +174,7 @@ static void handle(struct turn *t, const struct message *m)
 
 	t->message = m;
 	sql_run(t->db, "savepoint message");
-	if (handler)
+	if (handler && (!is_agents(m) || generation_admits(t, m->body)))
 		handler(t, m->body);
 	if (t->db->failure && !sql_failed_by_world(t->db)) {
 		error_set(&e, "message \"%s\" was refused: %s", wire_name(m->kind),
@@ -250,9 +257,20 @@ static void note_disk(struct coordinator *c, struct turn *t, const struct turn_i
 		          (long)(in->free_bytes >> 20), (long)(c->options.free_bytes_min >> 20));
 }
 
+static void load_copy(struct turn *t)
+{
+	struct sql_rows *rows = sql_query(t->db, "select uuid, generation from coordinator");
+
+	while (sql_next(rows)) {
+		t->uuid = xstrdup(sql_text(rows, 0));
+		t->generation = sql_int(rows, 1);
+	}
+}
+
 static void run(struct coordinator *c, struct turn *t, const struct turn_input *in,
                 const struct proposals *proposals)
 {
+	load_copy(t);
 	search_looked(t->db, proposals);
 	mind_the_gap(c, t, in);
 	note_disk(c, t, in);
@@ -300,7 +318,12 @@ int turn_run(struct coordinator *c, const struct turn_input *in, struct turn_out
 		c->wall_ms = in->wall_ms;
 		c->monotonic_ms = in->monotonic_ms;
 		c->disk_low = disk_is_low(c, in);
+		out->superseded = t.superseded;
 	}
+	if (t.superseded) /* what was handled before is not acknowledged: the newer copy will be
+	                     told */
+		drop_from(out, 0);
+	free(t.uuid);
 	for (size_t i = 0; i < t.heard_count; i++)
 		free(t.heard[i].agent);
 	free(t.heard);

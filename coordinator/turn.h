@@ -41,9 +41,11 @@ struct turn_output {
 	size_t count, capacity;
 	char (*deletions)[SHA256_HEX]; /* bytes to delete now */
 	size_t deletion_count;
-	int64_t wake_ms; /* wall time at which the next turn is due though nothing comes */
-	bool more;       /* there is work for another turn at once */
-	bool stop;       /* a client asked the coordinator to end */
+	int64_t wake_ms;    /* wall time at which the next turn is due though nothing comes */
+	bool more;          /* there is work for another turn at once */
+	bool stop;          /* a client asked the coordinator to end */
+	int64_t superseded; /* the generation of a newer copy that is served; 0: none.  Then this
+	                       one ends */
 };
 
 /* What lives from turn to turn in one process: a connection, and the clocks at the last turn, which
@@ -75,7 +77,9 @@ struct turn {
 	struct sql *db;
 	const struct turn_options *options;
 	int64_t now_ms;
-	bool leasing; /* there is disk enough */
+	char *uuid;                     /* of the database */
+	int64_t generation, superseded; /* generation.h */
+	bool leasing;                   /* there is disk enough */
 	struct turn_output *out;
 	const struct message *message; /* being handled */
 	struct heard *heard;
@@ -99,6 +103,7 @@ typedef void turn_handler(struct turn *t, const cJSON *body);
 turn_handler on_hello, on_beat, on_leave, on_log;                     /* worker.c */
 turn_handler on_metrics, on_checkpoint, on_done, on_ended, on_stored; /* report.c */
 turn_handler on_request;                                              /* request.c */
+turn_handler on_probe;                                                /* generation.c */
 
 /* Leases what fits to those who were heard, and queues their ORDERS (orders.c). */
 void turn_orders(struct turn *t);

@@ -60,6 +60,7 @@ int verb_export(const struct options *o, struct error *e);
 int verb_compare(const struct options *o, struct error *e);
 int verb_plot(const struct options *o, struct error *e);
 int verb_get(const struct options *o, struct error *e);
+int verb_backup(const struct options *o, struct error *e);
 int verb_data(const struct options *o, struct error *e);
 
 /* Prints rows as --json, --csv or a table asks; says `nothing` when there are none in a table. */

@@ -67,6 +67,7 @@ int verb_serve(const struct options *o, struct error *e)
 	                            .artifacts = option_text(o, "--store", NULL),
 	                            .http_url = option_text(o, "--http-url", NULL),
 	                            .notify = option_text(o, "--notify", getenv("TRAWL_NOTIFY")),
+	                            .take_over = option_given(o, "--take-over"),
 	                            .insecure = option_given(o, "--insecure"),
 	                            .allow_network = option_given(o, "--allow-network-fs"),
 	                            .ready =

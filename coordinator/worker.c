@@ -1,5 +1,6 @@
 /* Agents as the coordinator knows them: what they have, whether they may be given work. */
 #include "coordinator/worker.h"
+#include "coordinator/generation.h"
 #include "coordinator/search.h"
 #include "coordinator/turn.h"
 #include "core/base/json.h"
@@ -57,6 +58,7 @@ void on_hello(struct turn *t, const cJSON *body)
 	cJSON_AddNumberToObject(reply, "beat_ms", (double)t->options->beat_ms);
 	cJSON_AddStringToObject(reply, "url", t->options->url ? t->options->url : "");
 	cJSON_AddStringToObject(reply, "version", WIRE_VERSION);
+	generation_describe(t, reply);
 	turn_reply(t, WIRE_WELCOME, reply);
 	free(labels);
 	free(data);

@@ -5,7 +5,11 @@ create table coordinator(                    -- one row: who owns this file
 	one integer primary key check (one = 1),
 	endpoint text, url text, host text, pid integer, started_ms integer,
 	turn_ms integer,                         -- when the last turn was: a gap extends all leases
-	curve text                               -- its public key; null: it asks nobody for keys
+	curve text,                              -- its public key; null: it asks nobody for keys
+	uuid text not null,                      -- of the database; the same in its copies
+	generation integer not null default 1,   -- one more in every copy (trawl backup)
+	copied integer not null default 0,       -- a copy not served yet: 1 of a file at rest, 2 of one in use
+	superseded integer                       -- the generation of a newer copy that agents know of
 ) strict;
 
 create table study(

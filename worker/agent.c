@@ -55,6 +55,29 @@ static void agent_receive(struct agent *a, void *socket,
 	}
 }
 
+/* From the address in use; from the others, whether to move there. */
+static void agent_hear(struct agent *a)
+{
+	struct addresses *places = &a->office.coordinator;
+	struct message m;
+	struct error e;
+	int got;
+	for (int i = 0; i < places->count; i++)
+		while ((got = wire_receive(places->address[i].socket, &m, &e))) {
+			enum heard_from from =
+			        got > 0 ? addresses_heard(places, i, &m, agent_hears_nothing(a))
+			                : HEARD_NOTHING;
+			if (got < 0)
+				log_warn("%s", e.text);
+			if (from == HEARD_OURS)
+				agent_on_coordinator(a, &m);
+			if (from == HEARD_MOVED)
+				agent_move(a);
+			message_release(&m);
+			agent_act(a);
+		}
+}
+
 static void on_over(struct agent *a, struct slot *s)
 {
 	struct holding_exit x;
@@ -180,14 +203,18 @@ static void agent_tick(struct agent *a)
 
 static void agent_wait(struct agent *a)
 {
-	zmq_pollitem_t polls[4 + 64] = {
-	        {.socket = a->office.coordinator, .events = ZMQ_POLLIN},
+	enum { LOGS = 64, POLLS = 3 + ADDRESSES_MAX + LOGS };
+	const struct addresses *places = &a->office.coordinator;
+	zmq_pollitem_t polls[POLLS] = {
 	        {.socket = a->office.jobs, .events = ZMQ_POLLIN},
 	        {.fd = a->signal_fd, .events = ZMQ_POLLIN},
 	        {.fd = transfer_fd(a->transfer), .events = ZMQ_POLLIN},
 	};
-	int count = 4;
-	for (size_t i = 0; i < a->slot_count && count < 4 + 64; i++)
+	int count = 3;
+	for (int i = 0; i < places->count; i++)
+		polls[count++] =
+		        (zmq_pollitem_t){.socket = places->address[i].socket, .events = ZMQ_POLLIN};
+	for (size_t i = 0; i < a->slot_count && count < POLLS; i++)
 		if (a->slots[i]->started && a->slots[i]->job.log.pipe_fd >= 0)
 			polls[count++] = (zmq_pollitem_t){.fd = a->slots[i]->job.log.pipe_fd,
 			                                  .events = ZMQ_POLLIN};
@@ -203,7 +230,7 @@ static void agent_wait(struct agent *a)
 static void agent_loop(struct agent *a)
 {
 	while (!a->ended) {
-		agent_receive(a, a->office.coordinator, agent_on_coordinator);
+		agent_hear(a);
 		agent_receive(a, a->office.jobs, on_job);
 		agent_signals(a);
 		agent_transfers(a);

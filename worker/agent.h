@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 struct agent_options {
-	const char *connect;          /* tcp://host:5555 */
+	const char *connect; /* tcp://host:5555[,tcp://…]: where the coordinator may be */
 	const char *key, *server_key; /* as curve_connect_as_told has them */
 	const char *name;             /* that people see; null: host name */
 	const char *work;             /* folder of jobs and of the cache */

@@ -10,17 +10,16 @@
 enum {
 	SILENT_BEATS = 3, /* after so many without an answer it says hello again */
 	BEAT_MIN_MS = 10,
-	AWAY_MS = 5000, /* a coordinator silent for so long is worth a line */
-	SAID_MS = 60000 /* the same complaint is printed once in so long */
+	SETTLING_MS = 50, /* between looks whether all addresses have answered */
+	AWAY_MS = 5000,   /* a coordinator silent for so long is worth a line */
+	SAID_MS = 60000   /* the same complaint is printed once in so long */
 };
 
 void agent_send(struct agent *a, enum wire_kind kind, cJSON *body)
 {
 	struct error e;
-	struct message m = message_make(kind, NULL, 0, body);
-	if (wire_send(a->office.coordinator, &m, &e) < 0)
+	if (addresses_send(&a->office.coordinator, kind, body, &e) < 0)
 		log_warn("%s", e.text);
-	message_release(&m);
 }
 
 /* --- coordinator -------------------------------------------------------------------------------
@@ -69,14 +68,24 @@ static void send_logs(struct agent *a)
 	}
 }
 
+bool agent_hears_nothing(const struct agent *a)
+{
+	return a->now_ms - (a->heard_ms ? a->heard_ms : a->begun_ms) > SILENT_BEATS * a->beat_ms;
+}
+
 /* HELLO when we are not known to be known, or the store may have moved; BEAT otherwise. */
 void agent_beat(struct agent *a)
 {
-	if (a->now_ms - a->heard_ms > SILENT_BEATS * a->beat_ms)
+	if (agent_hears_nothing(a))
 		a->welcome = false;
+	addresses_probe(&a->office.coordinator, a->office.name, !a->welcome, a->now_ms);
+	if (!addresses_settled(&a->office.coordinator, a->now_ms)) {
+		a->next_beat_ms = a->now_ms + SETTLING_MS;
+		return;
+	}
 	if (!a->away && a->now_ms - (a->heard_ms ? a->heard_ms : a->begun_ms) > AWAY_MS) {
 		log_warn("no answer from %s; what runs goes on, and we keep trying",
-		         a->options->connect);
+		         addresses_here(&a->office.coordinator));
 		a->away = true;
 	}
 	bool hello = !a->welcome || transfer_is_stuck(a->transfer);
@@ -107,7 +116,7 @@ static void set_beat(struct agent *a, const cJSON *body)
 static void on_welcome(struct agent *a, const cJSON *body)
 {
 	if (!a->welcome)
-		log_info("%s knows us as worker %lld", a->options->connect,
+		log_info("%s knows us as worker %lld", addresses_here(&a->office.coordinator),
 		         (long long)json_int(body, "worker", 0));
 	a->welcome = true;
 	transfer_url(a->transfer, json_text(body, "url", ""));
@@ -181,6 +190,14 @@ static void on_error(struct agent *a, const char *text)
 	snprintf(a->said, sizeof a->said, "%s", text);
 	a->said_ms = a->now_ms;
 	log_warn("the coordinator says: %s", text);
+}
+
+/* Elsewhere nobody knows us yet. */
+void agent_move(struct agent *a)
+{
+	a->welcome = false;
+	a->heard_ms = a->now_ms;
+	a->next_beat_ms = a->now_ms;
 }
 
 void agent_on_coordinator(struct agent *a, const struct message *m)

@@ -15,7 +15,8 @@
 static const struct {
 	const char *name, *argument, *meaning;
 } option_rows[] = {
-        {"connect", "URL", "the coordinator, tcp://host:5555; default $TRAWL_CONNECT"},
+        {"connect", "URL[,URL…]",
+         "the coordinator, tcp://host:5555, or all places where it may be; default $TRAWL_CONNECT"},
         {"ranks", "N", "MPI ranks run at a time; default: one per processor"},
         {"threads", "N", "threads per rank; default 1"},
         {"memory-mb", "N", "memory of all trials together; default: 9/10 of the machine's"},

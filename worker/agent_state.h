@@ -42,6 +42,8 @@ void agent_cache_trim(const struct agent *a);
 /* agent_link.c: the coordinator's side.  Body is the callee's. */
 void agent_send(struct agent *a, enum wire_kind kind, cJSON *body);
 void agent_beat(struct agent *a);
-int64_t agent_left_ms(const struct agent *a); /* of --time-limit, until it leaves */
+bool agent_hears_nothing(const struct agent *a); /* of the coordinator, for too long */
+int64_t agent_left_ms(const struct agent *a);    /* of --time-limit, until it leaves */
+void agent_move(struct agent *a);                /* to another address of the coordinator */
 void agent_on_coordinator(struct agent *a, const struct message *m);
 #endif

@@ -3,7 +3,6 @@
 #include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
-#include "schemas/curve.h"
 #include "schemas/wire.h"
 #include "worker/agent.h"
 #include "worker/process.h"
@@ -23,10 +22,7 @@
 
 enum {
 	SOCKET_PATH_BYTES = 100, /* the kernel takes 107 */
-	QUEUE_MESSAGES = 100000,
-	HEARTBEAT_MS = 1000,
-	TIMEOUT_MS = 2000,
-	LINGER_MS = 1000
+	QUEUE_MESSAGES = 100000
 };
 
 static void name_make(char name[33])
@@ -112,33 +108,6 @@ static int jobs_bind(struct office *o, struct error *e)
 	return 0;
 }
 
-static int coordinator_connect(struct office *o, const struct agent_options *options,
-                               struct error *e)
-{
-	const char *connect = options->connect;
-	int64_t limit = WIRE_BODY_BYTES;
-	o->coordinator = zmq_socket(o->zmq, ZMQ_DEALER);
-	int secured = curve_connect_as_told(o->coordinator, options->key, options->server_key, e);
-	if (secured < 0)
-		return -1;
-	if (!secured) /* who it is; a coordinator that asks for keys gives routes itself */
-		zmq_setsockopt(o->coordinator, ZMQ_ROUTING_ID, o->name, strlen(o->name));
-	zmq_setsockopt(o->coordinator, ZMQ_MAXMSGSIZE, &limit, sizeof limit);
-	socket_set(o->coordinator, ZMQ_LINGER, LINGER_MS);
-	socket_set(o->coordinator, ZMQ_IMMEDIATE, 1); /* nothing is queued for who is not there */
-	socket_set(o->coordinator, ZMQ_SNDHWM, QUEUE_MESSAGES);
-	socket_set(o->coordinator, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
-	socket_set(o->coordinator, ZMQ_HEARTBEAT_TIMEOUT, TIMEOUT_MS);
-	socket_set(o->coordinator, ZMQ_CONNECT_TIMEOUT, TIMEOUT_MS);
-	socket_set(o->coordinator, ZMQ_HANDSHAKE_IVL, TIMEOUT_MS);
-	socket_set(o->coordinator, ZMQ_RECONNECT_IVL, 100);
-	socket_set(o->coordinator, ZMQ_RECONNECT_IVL_MAX, TIMEOUT_MS);
-	if (zmq_connect(o->coordinator, connect))
-		return error_set(e, "--connect %s: %s (an address looks like tcp://host:5555)",
-		                 connect, zmq_strerror(errno));
-	return 0;
-}
-
 int office_open(struct office *o, const struct agent_options *options, struct error *e)
 {
 	*o = (struct office){.lock_fd = -1, .guard = {.fd = -1}};
@@ -146,7 +115,8 @@ int office_open(struct office *o, const struct agent_options *options, struct er
 	if (folders_make(o, options->work, e) || guard_start(&o->guard, o->name, o->folder, e))
 		goto fail;
 	o->zmq = zmq_ctx_new();
-	if (jobs_bind(o, e) || coordinator_connect(o, options, e))
+	if (jobs_bind(o, e) || addresses_open(&o->coordinator, o->zmq, o->name, options->connect,
+	                                      options->key, options->server_key, e))
 		goto fail;
 	return 0;
 fail:
@@ -165,8 +135,7 @@ bool office_mind(struct office *o)
 
 void office_close(struct office *o)
 {
-	if (o->coordinator)
-		zmq_close(o->coordinator);
+	addresses_close(&o->coordinator);
 	if (o->jobs)
 		zmq_close(o->jobs);
 	if (o->zmq)

@@ -1,6 +1,7 @@
 /* What an agent has for itself: a name, folders, sockets, and the guard. */
 #ifndef WORKER_OFFICE_H
 #define WORKER_OFFICE_H
+#include "worker/addresses.h"
 #include "worker/guard.h"
 #include <stdbool.h>
 
@@ -12,8 +13,8 @@ struct office {
 	char *socket_folder; /* when the work folder's name is too long for a socket */
 	int lock_fd;         /* <folder>/lock is locked as long as the agent lives */
 	void *zmq;
-	void *coordinator; /* DEALER */
-	void *jobs;        /* ROUTER */
+	struct addresses coordinator;
+	void *jobs; /* ROUTER */
 	struct guard guard;
 };
 

@@ -86,6 +86,30 @@ static int write_all(int fd, const char *bytes, size_t length)
 	return fsync(fd);
 }
 
+int file_copy(const char *from, const char *to, struct error *e)
+{
+	char chunk[65536];
+	ssize_t got = 0;
+	int in = open(from, O_RDONLY | O_CLOEXEC);
+	int out = in < 0 ? -1 : open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	int status = in < 0    ? error_errno(e, "%s: cannot be opened", from)
+	             : out < 0 ? error_errno(e, "%s: cannot be created", to)
+	                       : 0;
+
+	while (status == 0 && (got = read(in, chunk, sizeof chunk)) != 0)
+		if (got > 0 && write_all(out, chunk, (size_t)got) != 0)
+			status = error_errno(e, "%s: cannot be written", to);
+		else if (got < 0 && errno != EINTR)
+			status = error_errno(e, "%s: cannot be read", from);
+	if (status == 0 && fsync(out) != 0)
+		status = error_errno(e, "%s: fsync", to);
+	if (in >= 0)
+		close(in);
+	if (out >= 0)
+		close(out);
+	return status;
+}
+
 int file_write(const char *path, const void *bytes, size_t length, struct error *e)
 {
 	static unsigned int serial;

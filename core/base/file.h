@@ -12,6 +12,9 @@ char *file_read(const char *path, size_t *length, struct error *e);
 /* Replaces path with the bytes: temporary file beside it, fsync, rename, fsync of the folder. */
 int file_write(const char *path, const void *bytes, size_t length, struct error *e);
 
+/* The bytes of one in the other, made or replaced, and fsynced; its name may still be lost. */
+int file_copy(const char *from, const char *to, struct error *e);
+
 /* rename(2) of a finished, already fsynced file, then fsync of the target's folder. */
 int file_publish(const char *temporary, const char *path, struct error *e);
 
