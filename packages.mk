@@ -4,3 +4,4 @@ PACKAGES_BUILD := build-essential pkg-config mpich libmpich-dev libdnnl-dev libz
 	libarchive-dev libjpeg62-turbo-dev libpng-dev coinor-libcbc-dev libssl-dev
 PACKAGES_TEST  := libcmocka-dev clang-format cppcheck
 PACKAGES_FUZZ  := clang libomp-dev
+PACKAGES_LONG  := iproute2 nftables faketime procps

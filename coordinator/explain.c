@@ -41,13 +41,15 @@ static void fitting(struct sql *db, int64_t now_ms, int64_t trial, struct text *
 	        "(select 1 "
 	        "from json_each(w.data) d where d.value ->> '$.digest' = a.data_digest), exists "
 	        "(select "
-	        "1 from refusal r where r.trial = t.id and r.worker = w.id), (select count(*) from "
+	        "1 from refusal r where r.trial = t.id and r.worker = w.id and r.until_ms > ?2), "
+	        "(select count(*) from "
 	        "trial "
 	        "o where o.worker = w.id and o.state = 'leased'), (select group_concat(value, ', "
 	        "') "
 	        "from json_each(a.labels) where value not in (select value from "
 	        "json_each(w.labels))),"
-	        " max(0, w.until_ms - ?2) / 60000, a.minutes from trial t join ask a on a.id = "
+	        " max(0, w.until_ms - ?2) / 60000, a.minutes, w.other_slots from trial t join ask "
+	        "a on a.id = "
 	        "t.ask "
 	        "join worker w on w.state not in ('left', 'lost') where t.id = ?1 order by w.id",
 	        trial, now_ms);
@@ -75,7 +77,12 @@ static void fitting(struct sql *db, int64_t now_ms, int64_t trial, struct text *
 		else if (sql_int(rows, 8))
 			text_add(out, "does not have the trial's data set.\n");
 		else if (sql_int(rows, 9))
-			text_add(out, "refused it.\n");
+			text_add(out, "refused it, and is not asked again yet.\n");
+		else if (sql_int(rows, 14) > sql_int(rows, 2) - sql_int(rows, 3))
+			text_add(out,
+			         "says that %ld of its ranks are taken: it ends other trials, or "
+			         "its disk is full.\n",
+			         (long)sql_int(rows, 14));
 		else
 			text_add(out, "fits; it runs %ld trials now.\n", (long)sql_int(rows, 10));
 	}
@@ -103,6 +110,9 @@ static void ready(struct sql *db, int64_t now_ms, int64_t trial, struct text *ou
 			         (long)(sql_int(rows, 1) - now_ms) / 1000 + 1);
 		text_add(out, "%ld trials come before it.\n", (long)sql_int(rows, 3));
 	}
+	if (sql_get_int(db, 0, "select disk_low from coordinator"))
+		text_add(out, "The coordinator's disk is nearly full: nothing is leased until "
+		              "there is room for checkpoints.\n");
 	fitting(db, now_ms, trial, out);
 }
 

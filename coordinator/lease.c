@@ -70,7 +70,7 @@ static bool first_ready(struct turn *t, const struct room *room, int64_t ask, st
 	        "0 and "
 	        "ask = ?1 "
 	        "and not_before_ms <= ?2 and not exists (select 1 from refusal r where "
-	        "r.trial = trial.id and r.worker = ?3) and not (?4 and errors > 0 and "
+	        "r.trial = trial.id and r.worker = ?3 and r.until_ms > ?2) and not (?4 and errors > 0 and "
 	        "not_before_ms + ?5 > ?2 and worker = ?3) order by priority desc, reached desc, id "
 	        "limit 1",
 	        ask, t->now_ms, room->worker, room->others, OTHER_AGENT_MS);

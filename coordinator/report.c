@@ -360,11 +360,17 @@ static void ended_killed(struct turn *t, const struct report *r, const char *tex
 	lease_lose(t, &r->trial, text);
 }
 
+/* What made it unfit (a full disk, data that are not there) may pass, so it is asked again. */
 static void ended_refuse(struct turn *t, const struct report *r, const char *text,
                          const char *sha256)
 {
-	sql_run(t->db, "insert or ignore into refusal(trial, worker) values(?, ?)", r->id,
-	        r->worker);
+	enum { FIRST_MS = 60000, MOST_MS = 3600000 };
+
+	sql_run(t->db,
+	        "insert into refusal(trial, worker, until_ms) values(?1, ?2, ?3 + ?4) on conflict "
+	        "do "
+	        "update set times = times + 1, until_ms = ?3 + min(?4 << min(times, 10), ?5)",
+	        r->id, r->worker, t->now_ms, FIRST_MS, MOST_MS);
 	move(t, r, ON_REFUSE, text);
 }
 

@@ -109,24 +109,26 @@ static void mind_the_gap(struct coordinator *c, struct turn *t, const struct tur
 	/* Below zero: the clock was set back while no process ran. */
 	if (real > threshold || real < -threshold)
 		shift += real;
-	if (step > threshold || step < -threshold)
+	bool stepped = step > threshold || step < -threshold;
+	if (stepped)
 		shift += step;
 	sql_run(t->db, "update coordinator set turn_ms = ?", t->now_ms);
 	if (!shift)
 		return;
-	sql_run(t->db,
-	        "update trial set lease_until_ms = min(lease_until_ms + ?1, ?2) where state = "
-	        "'leased'",
-	        shift, t->now_ms + t->options->lease_ms);
+	int leases = sql_run(t->db,
+	                     "update trial set lease_until_ms = min(lease_until_ms + ?1, ?2) "
+	                     "where state = 'leased'",
+	                     shift, t->now_ms + t->options->lease_ms);
 	sql_run(t->db, "update worker set seen_ms = min(seen_ms, ?)", t->now_ms);
 	if (wall < -threshold)
 		sql_run(t->db,
 		        "update trial set not_before_ms = max(0, not_before_ms + ?) where "
 		        "not_before_ms > 0",
 		        wall);
-	event_add(t->db, t->now_ms, "clock_gap", 0, 0, 0,
-	          "%ld s between turns (clock step %ld s): leases extended", (long)(wall / 1000),
-	          (long)(step / 1000));
+	if (leases || stepped) /* with nothing to do there are no turns either */
+		event_add(t->db, t->now_ms, "clock_gap", 0, 0, 0,
+		          "%ld s between turns (clock step %ld s): leases extended",
+		          (long)(wall / 1000), (long)(step / 1000));
 }
 
 static bool is_agents(const struct message *m)
@@ -247,10 +249,13 @@ static bool disk_is_low(const struct coordinator *c, const struct turn_input *in
 	return in->free_bytes >= 0 && in->free_bytes < c->options.free_bytes_min;
 }
 
-/* Once when it begins: people wonder why nothing is leased. */
+/* When it begins and ends: people wonder why nothing is leased. */
 static void note_disk(struct coordinator *c, struct turn *t, const struct turn_input *in)
 {
-	if (disk_is_low(c, in) && !c->disk_low)
+	if (in->free_bytes < 0 || disk_is_low(c, in) == t->disk_was_low)
+		return;
+	sql_run(t->db, "update coordinator set disk_low = ?", disk_is_low(c, in));
+	if (disk_is_low(c, in))
 		event_add(t->db, t->now_ms, "disk_low", 0, 0, 0,
 		          "%ld MB are left on the disk of the artifacts: nothing is leased until "
 		          "there are %ld",
@@ -259,11 +264,13 @@ static void note_disk(struct coordinator *c, struct turn *t, const struct turn_i
 
 static void load_copy(struct turn *t)
 {
-	struct sql_rows *rows = sql_query(t->db, "select uuid, generation from coordinator");
+	struct sql_rows *rows =
+	        sql_query(t->db, "select uuid, generation, disk_low from coordinator");
 
 	while (sql_next(rows)) {
 		t->uuid = xstrdup(sql_text(rows, 0));
 		t->generation = sql_int(rows, 1);
+		t->disk_was_low = sql_int(rows, 2) != 0;
 	}
 }
 
@@ -317,7 +324,6 @@ int turn_run(struct coordinator *c, const struct turn_input *in, struct turn_out
 	} else {
 		c->wall_ms = in->wall_ms;
 		c->monotonic_ms = in->monotonic_ms;
-		c->disk_low = disk_is_low(c, in);
 		out->superseded = t.superseded;
 	}
 	if (t.superseded) /* what was handled before is not acknowledged: the newer copy will be

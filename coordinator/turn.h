@@ -54,7 +54,6 @@ struct coordinator {
 	struct sql *db;
 	struct turn_options options;
 	int64_t wall_ms, monotonic_ms; /* 0: no turn yet */
-	bool disk_low;                 /* at the last turn */
 	int64_t swept_ms;              /* monotonic: when uploads that nothing names were swept */
 };
 
@@ -79,6 +78,7 @@ struct turn {
 	int64_t now_ms;
 	char *uuid;                     /* of the database */
 	int64_t generation, superseded; /* generation.h */
+	bool disk_was_low; /* at the last turn */
 	bool leasing;                   /* there is disk enough */
 	struct turn_output *out;
 	const struct message *message; /* being handled */

@@ -62,7 +62,7 @@ void on_hello(struct turn *t, const cJSON *body)
 	turn_reply(t, WIRE_WELCOME, reply);
 	free(labels);
 	free(data);
-	if (json_at(body, "holds")->child)
+	if (json_at(body, "holds")->child || json_at(body, "free_ranks"))
 		on_beat(t, body);
 	else
 		turn_hear(t, worker, agent, json_at(body, "holds"), 0);

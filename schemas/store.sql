@@ -9,6 +9,7 @@ create table coordinator(                    -- one row: who owns this file
 	uuid text not null,                      -- of the database; the same in its copies
 	generation integer not null default 1,   -- one more in every copy (trawl backup)
 	copied integer not null default 0,       -- a copy not served yet: 1 of a file at rest, 2 of one in use
+	disk_low integer not null default 0,     -- too little is left for checkpoints: nothing is leased
 	superseded integer                       -- the generation of a newer copy that agents know of
 ) strict;
 
@@ -251,9 +252,11 @@ create table key(                            -- who may speak to the coordinator
 	created_ms integer not null, revoked_ms integer
 ) strict, without rowid;
 
-create table refusal(                        -- this worker must not get this trial again
+create table refusal(                        -- this worker must not get this trial again before then
 	trial integer not null references trial(id),
 	worker integer not null references worker(id),
+	until_ms integer not null,
+	times integer not null default 1,        -- each wait is twice the one before
 	primary key (trial, worker)
 ) strict, without rowid;
 

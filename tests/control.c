@@ -91,7 +91,9 @@ static void a_full_disk_is_noted_once(void **state)
 	with_disk_left(&t, 1000);
 	with_disk_left(&t, 1000);
 	assert_int_equal(turns_int(&t, count), 1);
+	assert_int_equal(turns_int(&t, "select disk_low from coordinator"), 1);
 	with_disk_left(&t, (int64_t)1 << 40);
+	assert_int_equal(turns_int(&t, "select disk_low from coordinator"), 0);
 	with_disk_left(&t, 1000);
 	assert_int_equal(turns_int(&t, count), 2);
 	turns_release(&t);

@@ -8,6 +8,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=$(realpath "${TRAWL_BUILD:-build}")
+trawl=$build/trawl
 seed=${SEED:-$((($(date +%s) + $$) % 32768))} kills=${KILLS:-6}
 epochs=$((kills > 8 ? kills / 2 : 3)) # long enough to be killed so often
 RANDOM=$seed
@@ -30,6 +31,7 @@ finish() {
 	rm -rf "$dir"
 }
 trap finish EXIT
+. tests/facts
 
 sweep() { # name, epochs, weight bits
 	cat <<-END
@@ -57,9 +59,6 @@ kill_hard() { # pid
 	kill -9 "$1" 2>/dev/null
 	wait "$1" 2>/dev/null
 }
-ask() { # database, query
-	"$build/trawl" sql --db "$1" --csv "$2" | tr -d '\r' | tail -n +2
-}
 state_count() { ask "$1" "select count(*) from trial where state = '$2'"; }
 wait_until() { # seconds, command…
 	local until=$(($(date +%s) + $1))
@@ -74,19 +73,6 @@ all_done() {
 }
 launched() { "$build/trawl" launch "$2" --db "$url" >>"$dir/launch.log" 2>&1; }
 
-# All that must not depend on what was killed; times, rates and memory are as they come.
-facts() {
-	local clock="('seconds', 'images_per_second', 'input_wait_seconds', 'peak_memory_bytes')"
-	ask "$1" "select t.identity, m.name, m.step, quote(m.value)
-		from metric m join trial t on t.id = m.trial
-		where m.name not in $clock order by 1, 2, 3"
-	ask "$1" "select t.identity, r.metric, quote(r.value)
-		from result r join trial t on t.id = r.trial
-		where r.metric not in $clock order by 1, 2"
-	ask "$1" "select distinct t.identity, a.name, a.sha256
-		from artifact a join trial t on t.id = a.trial
-		where a.name in ('weights', 'quantized') order by 1, 2"
-}
 run_whole() { # name of the database; undisturbed
 	sweep "$2" "$3" "$4" >"$dir/$1.json"
 	serve_start "$dir/$1.db"

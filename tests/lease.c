@@ -194,6 +194,26 @@ static void a_refused_trial_goes_to_another_agent(void **state)
 	turns_release(&t);
 }
 
+/* What made the agent unfit may pass: a disk that was full for a moment on every host must not
+ * leave a trial without one for ever.  Each wait is twice the one before. */
+static void an_agent_that_refused_is_asked_again(void **state)
+{
+	struct turns t;
+
+	turns_one(&t);
+	turns_ended(&t, "a", 1, 1, "refuse");
+	turns_keep_alive(&t, "a", 58000);
+	turns_state(&t, 1, "ready");
+	turns_keep_alive(&t, "a", 4000);
+	turns_state(&t, 1, "leased");
+	turns_ended(&t, "a", 1, 2, "refuse");
+	turns_keep_alive(&t, "a", 110000);
+	turns_state(&t, 1, "ready");
+	turns_keep_alive(&t, "a", 12000);
+	turns_state(&t, 1, "leased");
+	turns_release(&t);
+}
+
 static void an_agent_that_fails_everything_is_quarantined(void **state)
 {
 	struct turns t;
@@ -421,6 +441,7 @@ int main(void)
 	        LAW(errors_back_off_and_end_at_the_limit),
 	        LAW(outcomes_lead_where_the_life_cycle_says),
 	        LAW(a_refused_trial_goes_to_another_agent),
+	        LAW(an_agent_that_refused_is_asked_again),
 	        LAW(an_agent_that_fails_everything_is_quarantined),
 	        LAW(a_gap_between_turns_extends_the_leases),
 	        LAW(leases_end_only_when_the_sockets_are_drained),

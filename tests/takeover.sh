@@ -10,6 +10,7 @@ export dir XDG_CACHE_HOME=$dir/cache
 serve=0 agent=0 good=0 bad=0
 trap 'kill -9 $serve $agent 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
 . tests/laws
+. tests/facts
 port=$((21000 + ($(date +%s) + $$) % 11000))
 a=tcp://127.0.0.1:$port b=tcp://127.0.0.1:$((port + 1))
 
@@ -19,15 +20,6 @@ cat >"$dir/sweep.json" <<-J
 	 "train": {"epochs": 4, "batch": 32, "lr": 0.05}}, "space": {"train.seed": {"values": [1, 2, 3, 4]}},
 	 "objective": [{"metric": "accuracy", "goal": "max"}], "resources": {"memory_mb": 500}}
 J
-ask() { "$trawl" sql --db "$1" --csv "$2" | tr -d '\r' | tail -n +2; }
-until_is() { # database, query, value: within a minute
-	for _ in $(seq 300); do
-		[ "$(ask "$1" "$2")" = "$3" ] && return
-		sleep 0.2
-	done
-	echo "$2: $(ask "$1" "$2"), not $3"
-	return 1
-}
 serve_start() { # database, endpoint
 	"$trawl" serve --db "$1" --listen "$2" --lease 5 >>"$1.out" 2>>"$1.log" &
 	serve=$!
@@ -39,13 +31,6 @@ serve_start() { # database, endpoint
 agent_start() { # addresses
 	"$build/trawl-worker" --connect "$1" --ranks 1 --work "$dir/work" --data "$dir" >>"$dir/agent.log" 2>&1 &
 	agent=$!
-}
-facts() {
-	local clock="('seconds', 'images_per_second', 'input_wait_seconds', 'peak_memory_bytes')"
-	ask "$1" "select t.identity, m.name, m.step, quote(m.value) from metric m join trial t on t.id = m.trial
-		where m.name not in $clock order by 1, 2, 3"
-	ask "$1" "select t.identity, r.metric, quote(r.value) from result r join trial t on t.id = r.trial
-		where r.metric not in $clock order by 1, 2"
 }
 all_done="select count(*) from trial where state = 'done'"
 dead() { # the one serve left has ended by itself, with this status
@@ -59,7 +44,7 @@ dead() { # the one serve left has ended by itself, with this status
 serve_start "$dir/calm.db" "$a"
 agent_start "$a"
 "$trawl" launch "$dir/sweep.json" --db "$a" >/dev/null
-law an_undisturbed_study_ends until_is "$dir/calm.db" "$all_done" 4
+law an_undisturbed_study_ends until_is 60 "$dir/calm.db" "$all_done" 4
 kill -TERM $agent $serve
 wait
 facts "$dir/calm.db" >"$dir/calm.facts"
@@ -68,16 +53,16 @@ facts "$dir/calm.db" >"$dir/calm.facts"
 serve_start "$dir/one.db" "$a"
 agent_start "$a,$b"
 "$trawl" launch "$dir/sweep.json" --db "$a" >/dev/null
-law the_first_trial_ends until_is "$dir/one.db" "select count(*) >= 1 from trial where state = 'done'" 1
+law the_first_trial_ends until_is 60 "$dir/one.db" "select count(*) >= 1 from trial where state = 'done'" 1
 law a_running_database_is_copied says "generation 2" "$trawl" backup "$dir/two.db" --db "$dir/one.db"
 law and_again_over_the_last_copy says "generation 2" "$trawl" backup "$dir/two.db" --db "$dir/one.db"
 law a_copy_replaces_nothing_else refuses 1 "no backup of this database" "$trawl" backup "$dir/calm.db" --db "$dir/one.db"
 law secrets_are_their_owners test "$(stat -c %a "$dir/two.db.key")" = 600
-law more_happens_after_it until_is "$dir/one.db" "select count(*) >= 2 from trial where state = 'done'" 1
+law more_happens_after_it until_is 60 "$dir/one.db" "select count(*) >= 2 from trial where state = 'done'" 1
 kill -9 $serve
 wait $serve 2>/dev/null
 serve_start "$dir/two.db" "$b"
-law the_agent_moves until_is "$dir/two.db" "select count(*) from worker where state = 'up' and seen_ms >
+law the_agent_moves until_is 60 "$dir/two.db" "select count(*) from worker where state = 'up' and seen_ms >
 	(select started_ms from coordinator)" 1
 two=$serve
 serve_start "$dir/one.db" "$a"
@@ -86,7 +71,7 @@ law and_says_why says "generation 2) is served elsewhere" cat "$dir/one.db.log"
 law it_is_not_served_again refuses 1 "take-over" "$trawl" serve --db "$dir/one.db" --listen "$a"
 law nor_changed refuses 1 "newer copy" "$trawl" pause moved --db "$dir/one.db"
 serve=$two
-law the_study_ends_elsewhere until_is "$dir/two.db" "$all_done" 4
+law the_study_ends_elsewhere until_is 60 "$dir/two.db" "$all_done" 4
 facts "$dir/two.db" >"$dir/two.facts"
 law with_the_results_of_an_undisturbed_one cmp "$dir/calm.facts" "$dir/two.facts"
 law a_copy_that_was_served_is_not_replaced refuses 1 "was served" "$trawl" backup "$dir/two.db" --db "$dir/one.db"
@@ -97,17 +82,17 @@ wait
 serve_start "$dir/rest.db" "$a"
 agent_start "$a,$b"
 "$trawl" launch "$dir/sweep.json" --db "$a" >/dev/null
-law a_trial_runs until_is "$dir/rest.db" "select count(*) from attempt where step > 0" 1
+law a_trial_runs until_is 60 "$dir/rest.db" "select count(*) from attempt where step > 0" 1
 kill -TERM $serve
 wait $serve
 "$trawl" backup "$dir/moved.db" --db "$dir/rest.db" >"$dir/backup.out"
 law a_database_at_rest_is_complete refuses 1 "" grep -q "done again" "$dir/backup.out"
 serve_start "$dir/moved.db" "$b"
-law it_ends_there until_is "$dir/moved.db" "$all_done" 4
-law no_attempt_was_lost until_is "$dir/moved.db" "select count(*) from attempt" 4
+law it_ends_there until_is 60 "$dir/moved.db" "$all_done" 4
+law no_attempt_was_lost until_is 60 "$dir/moved.db" "select count(*) from attempt" 4
 facts "$dir/moved.db" >"$dir/moved.facts"
 law with_equal_results cmp "$dir/calm.facts" "$dir/moved.facts"
-law attempts_of_the_copy_have_numbers_of_their_own until_is "$dir/moved.db" \
+law attempts_of_the_copy_have_numbers_of_their_own until_is 60 "$dir/moved.db" \
 	"select min(attempt) || ' ' || max(attempt) from attempt" "1 1001"
 echo "$good passed, $bad failed"
 [ $bad = 0 ]

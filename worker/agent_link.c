@@ -1,4 +1,5 @@
 /* The agent's side of its talk with the coordinator: HELLO, BEAT, ORDERS, acknowledgements. */
+#include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
@@ -12,7 +13,8 @@ enum {
 	BEAT_MIN_MS = 10,
 	SETTLING_MS = 50, /* between looks whether all addresses have answered */
 	AWAY_MS = 5000,   /* a coordinator silent for so long is worth a line */
-	SAID_MS = 60000   /* the same complaint is printed once in so long */
+	DISK_MIN_BYTES = 256 << 20,
+	SAID_MS = 60000 /* the same complaint is printed once in so long */
 };
 
 void agent_send(struct agent *a, enum wire_kind kind, cJSON *body)
@@ -43,6 +45,8 @@ static void add_room(const struct agent *a, cJSON *body)
 		ranks -= h->slots;
 		memory_mb -= h->memory_mb;
 	}
+	if (a->disk_low)
+		ranks = 0;
 	cJSON_AddNumberToObject(body, "free_ranks", (double)(ranks > 0 ? ranks : 0));
 	cJSON_AddNumberToObject(body, "free_memory_mb", (double)(memory_mb > 0 ? memory_mb : 0));
 	cJSON_AddItemToObject(body, "holds", describe_all(a));
@@ -73,6 +77,21 @@ bool agent_hears_nothing(const struct agent *a)
 	return a->now_ms - (a->heard_ms ? a->heard_ms : a->begun_ms) > SILENT_BEATS * a->beat_ms;
 }
 
+/* With a full disk every trial would fail at once, one after the other: none is taken. */
+static void look_at_disk(struct agent *a)
+{
+	int64_t free_bytes = disk_free_bytes(a->office.folder);
+	bool low = free_bytes >= 0 && free_bytes < DISK_MIN_BYTES;
+
+	if (low && !a->disk_low)
+		log_warn("%lld MB are left on the disk of %s: no trials are taken until there are "
+		         "%d",
+		         (long long)free_bytes >> 20, a->office.folder, DISK_MIN_BYTES >> 20);
+	if (!low && a->disk_low)
+		log_info("there is room on the disk again");
+	a->disk_low = low;
+}
+
 /* HELLO when we are not known to be known, or the store may have moved; BEAT otherwise. */
 void agent_beat(struct agent *a)
 {
@@ -88,6 +107,7 @@ void agent_beat(struct agent *a)
 		         addresses_here(&a->office.coordinator));
 		a->away = true;
 	}
+	look_at_disk(a);
 	bool hello = !a->welcome || transfer_is_stuck(a->transfer);
 	cJSON *body = hello ? cJSON_Duplicate(a->offer, true) : cJSON_CreateObject();
 	if (!hello) {

@@ -27,7 +27,7 @@ struct agent {
 	int64_t begun_ms;
 	char said[ERROR_TEXT_BYTES]; /* the coordinator's last complaint */
 	int64_t said_ms;
-	bool welcome, away, ended;
+	bool welcome, away, disk_low, ended;
 };
 
 /* agent_acts.c: what holding.c decided is done, with what that leads to. */
