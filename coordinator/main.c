@@ -33,7 +33,9 @@ static const struct option_row serve_options[] = {
          "where agents and clients connect (default tcp://127.0.0.1:5555)"},
         {"--http", NULL, "HOST:PORT",
          "where checkpoints go over HTTP (default: 127.0.0.1, any port)"},
-        {"--http-url", NULL, "URL", "how agents reach that from where they are"},
+        {"--http-url", NULL, "URL",
+         "how agents reach that from where they are; where keys are asked for, https:// and our "
+         "own key, so what lies between passes TLS on"},
         {"--store", NULL, "DIR", "where checkpoints are kept (default: beside the database)"},
         {"--data", NULL, "DIRS", "where data sets lie ($TRAWL_DATA, ../shared/data)"},
         {"--lease", NULL, "SECONDS", "a silent agent loses its trials after this (default 30)"},
