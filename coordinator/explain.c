@@ -1,6 +1,7 @@
 /* Why a trial does not run, why it failed, and all that happened to it. */
 #include "coordinator/explain.h"
 #include "coordinator/prune.h"
+#include "coordinator/quota.h"
 #include "coordinator/trial.h"
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,7 @@ static void ready(struct sql *db, int64_t now_ms, int64_t trial, struct text *ou
 			         (long)(sql_int(rows, 1) - now_ms) / 1000 + 1);
 		text_add(out, "%ld trials come before it.\n", (long)sql_int(rows, 3));
 	}
+	quota_explain(db, trial, out);
 	fitting(db, now_ms, trial, out);
 }
 
@@ -159,6 +161,7 @@ static void cancelled(struct sql *db, int64_t now_ms, int64_t trial, struct text
 static void rungs(struct sql *db, int64_t now_ms, int64_t trial, struct text *out)
 {
 	prune_explain(db, trial, out);
+	quota_explain(db, trial, out);
 }
 
 static explainer *const explainers[TRIAL_STATES] = {

@@ -243,6 +243,7 @@ static int start(struct server *s, struct error *e)
 	t->secret = s->secret;
 	t->files = import_files(s->folder);
 	t->notifies = o->notify != NULL;
+	t->quota_bytes = o->artifact_quota;
 	if (o->notify)
 		s->notify = notify_start(s->zmq, INSIDE, o->database, o->notify, e);
 	return o->notify && !s->notify ? -1 : 0;

@@ -17,6 +17,7 @@ struct turn_options {
 	int64_t lost_limit;       /* losses in a row without progress: failed */
 	int64_t error_delay_ms;   /* first backoff after an error; doubles */
 	int64_t free_bytes_min;   /* with less disk, nothing is leased */
+	int64_t quota_bytes;      /* of the artifact store (quota.h); 0: none */
 	int64_t chunk;            /* trials made of a sweep in one turn */
 	const char *url, *pin;    /* of the artifact store, for agents; pin null: it has no TLS */
 	bool notifies;            /* notices are sent to somebody */
@@ -76,6 +77,7 @@ struct turn {
 	const struct turn_options *options;
 	int64_t now_ms;
 	bool leasing; /* there is disk enough */
+	bool full;    /* of the artifact store: only trials with a checkpoint in it are leased */
 	struct turn_output *out;
 	const struct message *message; /* being handled */
 	struct heard *heard;

@@ -5,7 +5,10 @@ create table coordinator(                    -- one row: who owns this file
 	one integer primary key check (one = 1),
 	endpoint text, url text, host text, pid integer, started_ms integer,
 	turn_ms integer,                         -- when the last turn was: a gap extends all leases
-	curve text                               -- its public key; null: it asks nobody for keys
+	curve text,                              -- its public key; null: it asks nobody for keys
+	stored_bytes integer not null default 0, -- of all rows of upload
+	quota_bytes integer,                     -- of those (serve --artifact-quota); null: none
+	full_ms integer                          -- since when nothing new is leased for that; null: it is
 ) strict;
 
 create table study(
@@ -205,12 +208,19 @@ create table artifact(
 	unique (trial, name, step, sha256)
 ) strict;
 create index artifact_sha256 on artifact(sha256) where state = 'present';
+create index artifact_spare on artifact(trial) where name = 'checkpoint' and state = 'present' and not final;
 
 create table upload(                         -- bytes that lie in the store, named or not yet
 	sha256 text primary key,
 	bytes integer not null,
 	stored_ms integer not null
 ) strict, without rowid;
+create trigger upload_came after insert on upload begin
+	update coordinator set stored_bytes = stored_bytes + new.bytes; end;
+create trigger upload_went after delete on upload begin
+	update coordinator set stored_bytes = stored_bytes - old.bytes; end;
+create trigger upload_changed after update of bytes on upload begin
+	update coordinator set stored_bytes = stored_bytes + new.bytes - old.bytes; end;
 
 create table source(                         -- files that sweeps start from, copied into the store
 	sha256 text primary key,
@@ -274,7 +284,7 @@ create table event(                          -- what else a person may want to k
 create table notice(                         -- what is sent to people (trawl serve --notify)
 	id integer primary key,
 	at_ms integer not null,
-	kind text not null,                      -- 'end', 'best', 'failures'
+	kind text not null,                      -- 'end', 'best', 'failures', 'full'
 	study integer references study(id),
 	text text not null,
 	not_before_ms integer,                   -- when it is tried (again); null: given up

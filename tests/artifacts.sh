@@ -92,8 +92,9 @@ law another_agent_goes_on_from_there until_is "select from_step > 0 from attempt
 stop $serve
 rm "$dir/study.db.tls"
 # shellcheck disable=SC2046
-start $(beyond "${endpoint##*:}")
+start $(beyond "${endpoint##*:}") --artifact-quota 1K
 law and_hears_of_another_key until_is "select state from trial" done
 law whose_bytes_are_there test "$(find "$dir/study.db.artifacts" -type f ! -name '*.part' | wc -l)" -ge 1
+law a_quota_is_shown_with_its_use says "of 1.0 KiB; full" "$trawl" status
 echo "$good passed, $bad failed"
 [ $bad = 0 ]
