@@ -60,12 +60,13 @@ struct candidate {
 	int64_t trial, attempt, priority, reached, slots, memory_mb, gpus;
 };
 
-#define FIRST_READY(trials)                                                                 \
-	"select id, attempt, priority, reached from " trials                                \
-	" where state = 'ready' and held = 0 and ask = ?1 and not_before_ms <= ?2 and not " \
-	"exists (select 1 from refusal r where r.trial = trial.id and r.worker = ?3) and "  \
-	"not (?4 and errors > 0 and not_before_ms + ?5 > ?2 and worker = ?3) order by "     \
-	"priority desc, reached desc, id limit 1"
+#define FIRST_READY(trials)                                                      \
+	"select id, attempt, priority, reached from " trials                     \
+	" where state = 'ready' and held = 0 and ask = ?1 "                      \
+	"and not_before_ms <= ?2 and not exists (select 1 from refusal r where " \
+	"r.trial = trial.id and r.worker = ?3) and not (?4 and errors > 0 and "  \
+	"not_before_ms + ?5 > ?2 and worker = ?3) "                              \
+	"order by priority desc, reached desc, id limit 1"
 /* Of a full store, it is looked for from its checkpoints on: they are few then. */
 #define BEGUN                                                                            \
 	"(select distinct trial as begun from artifact indexed by artifact_spare where " \
