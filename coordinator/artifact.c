@@ -130,9 +130,9 @@ static bool collectable(struct sql *db, int64_t trial, int64_t best, int64_t kee
 	return true;
 }
 
-void artifact_collect(struct sql *db, int64_t trial, int64_t keep)
+static void collect(struct sql *db, int64_t trial, int64_t best, int64_t keep)
 {
-	int64_t best = keep > 0 ? best_step(db, trial) : -1, id = 0;
+	int64_t id = 0;
 	char *sha256 = NULL;
 
 	while (collectable(db, trial, best, keep, &id, &sha256)) {
@@ -140,6 +140,16 @@ void artifact_collect(struct sql *db, int64_t trial, int64_t keep)
 		doom_if_unnamed(db, sha256);
 		free(sha256);
 	}
+}
+
+void artifact_collect(struct sql *db, int64_t trial, int64_t keep)
+{
+	collect(db, trial, keep > 0 ? best_step(db, trial) : -1, keep);
+}
+
+void artifact_squeeze(struct sql *db, int64_t trial, int64_t keep)
+{
+	collect(db, trial, -1, keep);
 }
 
 void artifact_sweep(struct sql *db, int64_t now_ms)

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 /* What lies beside a database and makes it the same coordinator to agents and people. */
-static const char *const secrets[] = {"key", "curve", "owner"};
+static const char *const secrets[] = {"key", "curve", "owner", "tls"};
 
 /* What may be replaced: nothing, or an earlier backup of the same database. */
 static int check_target(const char *to, const char *uuid, struct error *e)

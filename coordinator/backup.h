@@ -12,11 +12,11 @@ struct backup {
 	int64_t gone;         /* artifacts whose bytes were not there any more */
 };
 
-/* Makes the file `to` out of `from` as it is at one instant, beside it TO.key, TO.curve, TO.owner
- * (secrets: for its owner only) and TO.artifacts out of the folder `store` (null: FROM.artifacts).
- * A coordinator may go on meanwhile.  The copy is of the next generation (generation.h).  An
- * earlier backup of the same database that was never served is replaced; anything else of that name
- * is an error.  Until the end `to` is what it was. */
+/* Makes the file `to` out of `from` as it is at one instant, beside it TO.key, TO.curve, TO.owner,
+ * TO.tls (secrets: for its owner only) and TO.artifacts out of the folder `store` (null:
+ * FROM.artifacts). A coordinator may go on meanwhile.  The copy is of the next generation
+ * (generation.h).  An earlier backup of the same database that was never served is replaced;
+ * anything else of that name is an error.  Until the end `to` is what it was. */
 int backup_make(const char *from, const char *store, const char *to, struct backup *made,
                 struct error *e);
 #endif

@@ -1,6 +1,7 @@
 /* Why a trial does not run, why it failed, and all that happened to it. */
 #include "coordinator/explain.h"
 #include "coordinator/prune.h"
+#include "coordinator/quota.h"
 #include "coordinator/trial.h"
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +114,7 @@ static void ready(struct sql *db, int64_t now_ms, int64_t trial, struct text *ou
 	if (sql_get_int(db, 0, "select disk_low from coordinator"))
 		text_add(out, "The coordinator's disk is nearly full: nothing is leased until "
 		              "there is room for checkpoints.\n");
+	quota_explain(db, trial, out);
 	fitting(db, now_ms, trial, out);
 }
 
@@ -169,6 +171,7 @@ static void cancelled(struct sql *db, int64_t now_ms, int64_t trial, struct text
 static void rungs(struct sql *db, int64_t now_ms, int64_t trial, struct text *out)
 {
 	prune_explain(db, trial, out);
+	quota_explain(db, trial, out);
 }
 
 static explainer *const explainers[TRIAL_STATES] = {

@@ -61,19 +61,26 @@ struct candidate {
 	int64_t trial, attempt, priority, reached, slots, memory_mb, gpus;
 };
 
+#define FIRST_READY(trials)                                                                     \
+	"select id, attempt, priority, reached from " trials                                    \
+	" where state = 'ready' and held = 0 and ask = ?1 "                                     \
+	"and not_before_ms <= ?2 and not exists (select 1 from refusal r where "                \
+	"r.trial = trial.id and r.worker = ?3 and r.until_ms > ?2) and not (?4 and errors > 0 " \
+	"and "                                                                                  \
+	"not_before_ms + ?5 > ?2 and worker = ?3) "                                             \
+	"order by priority desc, reached desc, id limit 1"
+/* Of a full store, it is looked for from its checkpoints on: they are few then. */
+#define BEGUN                                                                            \
+	"(select distinct trial as begun from artifact indexed by artifact_spare where " \
+	"name = 'checkpoint' and state = 'present' and not final) cross join trial on "  \
+	"trial.id = begun"
+
 /* The first ready trial that asks exactly this, if the worker may have it. */
 static bool first_ready(struct turn *t, const struct room *room, int64_t ask, struct candidate *c)
 {
-	struct sql_rows *rows = sql_query(
-	        t->db,
-	        "select id, attempt, priority, reached from trial where state = 'ready' and held = "
-	        "0 and "
-	        "ask = ?1 "
-	        "and not_before_ms <= ?2 and not exists (select 1 from refusal r where "
-	        "r.trial = trial.id and r.worker = ?3 and r.until_ms > ?2) and not (?4 and errors > 0 and "
-	        "not_before_ms + ?5 > ?2 and worker = ?3) order by priority desc, reached desc, id "
-	        "limit 1",
-	        ask, t->now_ms, room->worker, room->others, OTHER_AGENT_MS);
+	struct sql_rows *rows =
+	        sql_query(t->db, t->full ? FIRST_READY(BEGUN) : FIRST_READY("trial"), ask,
+	                  t->now_ms, room->worker, room->others, OTHER_AGENT_MS);
 
 	if (!sql_next(rows))
 		return false;

@@ -23,6 +23,7 @@ static const struct option_row run_options[] = {
         {"--workers", "-w", "N", "agents to start on this machine (default 1)"},
         {"--ranks", NULL, "N", "ranks that each agent offers (default: processors / workers)"},
         {"--data", NULL, "DIRS", "where data sets lie ($TRAWL_DATA, ../shared/data)"},
+        {"--artifact-quota", NULL, "SIZE", "how much is kept of checkpoints (trawl serve --help)"},
         {"--plain", NULL, NULL, "lines instead of the live view"},
         OPTION_DB,
         OPTION_JSON,
@@ -32,9 +33,10 @@ static const struct option_row serve_options[] = {
         {"--listen", NULL, "ENDPOINT",
          "where agents and clients connect (default tcp://127.0.0.1:5555)"},
         {"--http", NULL, "HOST:PORT",
-         "where checkpoints go over HTTP (default: 127.0.0.1, any port)"},
+         "where checkpoints go over HTTP (default: where agents connect, any port)"},
         {"--http-url", NULL, "URL", "how agents reach that from where they are"},
         {"--store", NULL, "DIR", "where checkpoints are kept (default: beside the database)"},
+        {"--artifact-quota", NULL, "SIZE", "how much is kept there, such as 20G (default: all)"},
         {"--data", NULL, "DIRS", "where data sets lie ($TRAWL_DATA, ../shared/data)"},
         {"--lease", NULL, "SECONDS", "a silent agent loses its trials after this (default 30)"},
         {"--notify", NULL, "URL",
@@ -152,7 +154,17 @@ static const struct verb verbs[] = {
          "A study that exists goes on where it was; what is done stays done.  Ctrl-C checkpoints "
          "what\n"
          "runs, hands it back and says how to go on."},
-        {"serve", "", "run the coordinator of a database", serve_options, 0, 0, verb_serve, NULL},
+        {"serve", "", "run the coordinator of a database", serve_options, 0, 0, verb_serve,
+         "Where others than this machine can connect, everybody shows a key (trawl keys), and\n"
+         "checkpoints travel over TLS, with a key of the store's own that agents are told: what "
+         "lies\n"
+         "between them and --http-url https://... passes TLS on.\n"
+         "Beyond --artifact-quota, checkpoints that nothing needs are deleted first, then those "
+         "of\n"
+         "paused trials, the worst at their rungs first (let go on nevertheless, they begin "
+         "anew).\n"
+         "What runs, final results and files to start from stay: while those pass it, only trials\n"
+         "with a checkpoint are leased."},
         {"launch", "SWEEP.json", "add a sweep to the database (a study)", launch_options, 1, 1,
          verb_launch, "Launching again with more values or more trials extends the study."},
         {"add", "STUDY FIELD=VALUE …", "add one trial by hand to a study", change_options, 2,

@@ -20,8 +20,8 @@ enum {
 static void add(struct turn *t, const char *kind, int64_t study, int64_t wait_ms, const char *text)
 {
 	sql_run(t->db,
-	        "insert into notice(at_ms, kind, study, text, not_before_ms) values(?1, ?2, ?3, "
-	        "?4, ?1 + ?5)",
+	        "insert into notice(at_ms, kind, study, text, not_before_ms) values(?1, ?2, "
+	        "nullif(?3, 0), ?4, ?1 + ?5)",
 	        t->now_ms, kind, study, text, wait_ms);
 }
 
@@ -95,6 +95,12 @@ void notice_failed(struct turn *t, int64_t trial)
 		add(t, "failures", sql_int(rows, 0), 0, text);
 		free(text);
 	}
+}
+
+void notice_full(struct turn *t, const char *text)
+{
+	if (t->options->notifies)
+		add(t, "full", 0, 0, text);
 }
 
 static bool has_ended(struct sql *db, int64_t study)

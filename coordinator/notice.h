@@ -1,4 +1,5 @@
-/* What people want to hear of without looking: a study has ended, a new best, many failures.
+/* What people want to hear of without looking: a study has ended, a new best, many failures, a full
+ * artifact store.
  *
  * Notices are rows of table `notice`, written in the turn that they are about, so that no restart
  * loses one; a thread (notify.h) sends them, and says in a message how that went. */
@@ -11,6 +12,9 @@ void notice_done(struct turn *t, int64_t trial);
 
 /* The trial has failed: whether its studies have a burst of those, three within ten minutes. */
 void notice_failed(struct turn *t, int64_t trial);
+
+/* The artifact store is full; the text says so. */
+void notice_full(struct turn *t, const char *text);
 
 /* Studies of which nothing is left to do; looks at those only in which something has ended. */
 void notice_settle(struct turn *t);

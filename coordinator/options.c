@@ -2,8 +2,10 @@
 #include "coordinator/options.h"
 #include "core/base/json.h"
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +98,27 @@ int option_int(const struct options *o, const char *name, int64_t least, int64_t
 	if (errno || end == text || *end || *value < least || *value > most)
 		return error_set(e, "%s %s: wants a whole number from %" PRId64 " to %" PRId64,
 		                 name, text, least, most);
+	return 0;
+}
+
+int option_bytes(const struct options *o, const char *name, int64_t otherwise, int64_t *bytes,
+                 struct error *e)
+{
+	static const char units[] = "KMGT";
+	const char *text = option_text(o, name, NULL), *unit = NULL;
+	char *end = NULL;
+	*bytes = otherwise;
+	if (!text)
+		return 0;
+	double size = strtod(text, &end);
+	bool number = end != text && strspn(text, "0123456789.") == (size_t)(end - text);
+	if (number && *end && (unit = strchr(units, toupper((unsigned char)*end)))) {
+		size = ldexp(size, 10 * (int)(unit - units + 1));
+		end++;
+	}
+	if (!number || *end || size < 1 || size >= 0x1p62)
+		return error_set(e, "%s %s: wants a size such as 500M, 20G or 1.5T", name, text);
+	*bytes = (int64_t)size;
 	return 0;
 }
 

@@ -35,6 +35,11 @@ bool option_given(const struct options *o, const char *name);
 int option_int(const struct options *o, const char *name, int64_t least, int64_t most,
                int64_t otherwise, int64_t *value, struct error *e);
 
+/* Bytes: a number, and K, M, G or T behind it for powers of 1024; -1 and a message when it is none.
+ */
+int option_bytes(const struct options *o, const char *name, int64_t otherwise, int64_t *bytes,
+                 struct error *e);
+
 /* Prints "  -f, --follow          meaning" for each row to stdout. */
 void options_print(const struct option_row *row);
 #endif

@@ -30,9 +30,9 @@ struct run {
 	struct child serve, worker[WORKERS_MAX];
 	char worker_name[WORKERS_MAX][24];
 	int workers;
-	int64_t ranks; /* offered by each agent */
-	const char *path;
-	char *work; /* folder of logs and agents' work, beside the database */
+	int64_t ranks;            /* offered by each agent */
+	const char *path, *quota; /* quota null: none */
+	char *work;               /* folder of logs and agents' work, beside the database */
 	char *study;
 	char *dataset[DATASETS_MAX]; /* data.path of the sweep */
 	int datasets;
@@ -68,6 +68,10 @@ static int start_serve(struct run *r, struct error *e)
 	child_word(p, "serve");
 	child_word(p, "--db");
 	child_word(p, "%s", r->path);
+	if (r->quota) {
+		child_word(p, "--artifact-quota");
+		child_word(p, "%s", r->quota);
+	}
 	child_word(p, "--listen");
 	child_word(p, "tcp://127.0.0.1:*");
 	free(self);
@@ -325,13 +329,16 @@ static int start(struct run *r, struct error *e)
 
 static int prepare(struct run *r, const struct options *o, struct error *e)
 {
-	int64_t workers;
+	int64_t workers, quota;
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	if (option_int(o, "--workers", 0, WORKERS_MAX, 1, &workers, e))
 		return -1;
 	int64_t share = workers && processors / workers > 0 ? processors / workers : 1;
 	if (option_int(o, "--ranks", 1, 1024, share, &r->ranks, e))
 		return -1;
+	if (option_bytes(o, "--artifact-quota", 0, &quota, e))
+		return -1;
+	r->quota = option_text(o, "--artifact-quota", NULL);
 	r->workers = (int)workers;
 	r->path = database_path(option_text(o, "--db", NULL));
 	verb_data_roots(o);

@@ -92,6 +92,16 @@ void screen_duration(double seconds, char out[24])
 		snprintf(out, 24, "%" PRId64 "h%02" PRId64 "m", s / 3600, s / 60 % 60);
 }
 
+void screen_bytes(int64_t bytes, char out[24])
+{
+	static const char *const unit[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+	double size = (double)bytes;
+	int u = 0;
+	for (; size >= 1024 && u < 4; u++)
+		size /= 1024;
+	snprintf(out, 24, "%.*f %s", u && size < 100 ? 1 : 0, size, unit[u]);
+}
+
 void screen_assignment(const char *json, struct text *out)
 {
 	cJSON *swept = cJSON_Parse(json);

@@ -35,6 +35,9 @@ void screen_assignment(const char *json, struct text *out);
 /* "47 s", "3m20s", "2h05m". */
 void screen_duration(double seconds, char out[24]);
 
+/* "812 KiB", "3.4 GiB". */
+void screen_bytes(int64_t bytes, char out[24]);
+
 /* Whether all that was wanted is done: 0, or -1 and what is to be looked at. */
 int screen_verdict(const struct screen *v, const char *study, struct error *e);
 #endif

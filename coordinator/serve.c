@@ -15,6 +15,7 @@
 #include "core/base/log.h"
 #include "core/base/random.h"
 #include "core/base/text.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -38,6 +39,7 @@ struct server {
 	struct gate *gate;            /* null: nobody is asked for keys */
 	struct notify *notify;
 	struct artifacts *artifacts;
+	struct certificate certificate; /* of the artifact store; pem null: it speaks plain HTTP */
 	struct reader *reader;
 	char *folder, *secret, *endpoint, *url;
 	struct message batch[BATCH]; /* received, not yet committed */
@@ -155,15 +157,48 @@ static int load_secret(struct server *s, struct error *e)
 	return status;
 }
 
-/* Beyond the loopback when the socket is. */
+/* Where the artifact store listens: as told, or where the socket does. */
+static void http_address(const struct server *s, char address[64])
+{
+	const char *listen = s->options->listen, *host = strstr(s->endpoint, "//");
+	bool everywhere = strstr(listen, "//*:") || strstr(listen, "//0.0.0.0:");
+	struct in_addr ignored;
+
+	snprintf(address, 64, "%.*s", host ? (int)strcspn(host + 2, ":") : 0, host ? host + 2 : "");
+	if (s->options->http_address)
+		snprintf(address, 64, "%s", s->options->http_address);
+	else if (everywhere)
+		snprintf(address, 64, "0.0.0.0");
+	else if (inet_pton(AF_INET, address, &ignored) != 1)
+		snprintf(address, 64, "127.0.0.1");
+}
+
+/* DATABASE.tls, where keys are asked for, or others than this machine can connect. */
+static int load_certificate(struct server *s, const char *address, struct error *e)
+{
+	const char *url = s->options->http_url;
+	char *path = xformat("%s.tls", s->options->database);
+	int status = 0;
+
+	if (!s->options->insecure && (s->gate || strncmp(address, "127.", 4) != 0))
+		status = certificate_open(path, &s->certificate, e);
+	free(path);
+	if (s->certificate.pem && url && strncmp(url, "https://", 8) != 0)
+		status =
+		        error_set(e,
+		                  "--http-url %s: https:// is wanted where checkpoints travel over "
+		                  "TLS (--insecure does without)",
+		                  url);
+	return status;
+}
+
 static int start_artifacts(struct server *s, struct error *e)
 {
-	const char *listen = s->options->listen, *address = s->options->http_address;
-	bool everywhere = strstr(listen, "//*:") || strstr(listen, "//0.0.0.0:");
-	char host[256] = "127.0.0.1";
+	char address[64], host[256] = "";
 
-	if (!address)
-		address = everywhere ? "0.0.0.0" : "127.0.0.1";
+	http_address(s, address);
+	if (load_certificate(s, address, e))
+		return -1;
 	if (strcmp(address, "0.0.0.0") == 0)
 		gethostname(host, sizeof host - 1);
 	else
@@ -172,13 +207,16 @@ static int start_artifacts(struct server *s, struct error *e)
 	                                    .database = s->options->database,
 	                                    .address = address,
 	                                    .port = s->options->http_port,
+	                                    .certificate =
+	                                            s->certificate.pem ? &s->certificate : NULL,
 	                                    .zmq_context = s->zmq,
 	                                    .turn_endpoint = INSIDE};
 	s->artifacts = artifacts_start(&options, e);
 	if (!s->artifacts)
 		return -1;
 	s->url = s->options->http_url ? xstrdup(s->options->http_url)
-	                              : xformat("http://%s:%d", host, artifacts_port(s->artifacts));
+	                              : xformat("http%s://%s:%d", s->certificate.pem ? "s" : "",
+	                                        host, artifacts_port(s->artifacts));
 	return 0;
 }
 
@@ -204,9 +242,11 @@ static int start(struct server *s, struct error *e)
 	t->lease_ms = o->lease_ms ? o->lease_ms : t->lease_ms;
 	t->beat_ms = o->beat_ms ? o->beat_ms : t->beat_ms;
 	t->url = s->url;
+	t->pin = s->certificate.pem ? s->certificate.pin : NULL;
 	t->secret = s->secret;
 	t->files = import_files(s->folder);
 	t->notifies = o->notify != NULL;
+	t->quota_bytes = o->artifact_quota;
 	if (o->notify)
 		s->notify = notify_start(s->zmq, INSIDE, o->database, o->notify, e);
 	return o->notify && !s->notify ? -1 : 0;
@@ -422,6 +462,7 @@ static void stop(struct server *s)
 	free(s->folder);
 	free(s->endpoint);
 	free(s->url);
+	certificate_release(&s->certificate);
 }
 
 int serve_run(const struct serve_options *options, struct error *e)

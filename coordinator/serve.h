@@ -14,9 +14,10 @@ struct serve_options {
 	const char *http_url;      /* what agents are told; null: as the server says */
 	int64_t lease_ms, beat_ms; /* 0: the turn's defaults */
 	bool allow_network;
-	const char *notify; /* URL that notices are sent to; null: none are made */
-	bool take_over;     /* though a newer copy of the database was met (generation.h) */
-	bool insecure;      /* no keys, even where others than this machine can connect */
+	const char *notify;     /* URL that notices are sent to; null: none are made */
+	int64_t artifact_quota; /* bytes, as quota.h has it; 0: none */
+	bool take_over;         /* though a newer copy of the database was met (generation.h) */
+	bool insecure;          /* no keys, even where others than this machine can connect */
 
 	/* Called once, when everything listens: with the endpoint, the artifact store's URL and the
 	 * server's public key (null: it asks for none). */

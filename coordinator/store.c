@@ -74,7 +74,19 @@ static const char *const migrations[STORE_SCHEMA - 1] = {
         "text;alter table worker add column until_ms integer;"
         "create table key(public text primary key, role text not null check (role in ('owner', "
         "'user', 'agent')), name text not null, created_ms integer not null, revoked_ms integer) "
-        "strict, without rowid;",
+        "strict, without rowid;"
+        "alter table coordinator add column stored_bytes integer not null default 0;"
+        "alter table coordinator add column quota_bytes integer;"
+        "alter table coordinator add column full_ms integer;"
+        "update coordinator set stored_bytes = (select coalesce(sum(bytes), 0) from upload);"
+        "create index artifact_spare on artifact(trial) where name = 'checkpoint' and state = "
+        "'present' and not final;"
+        "create trigger upload_came after insert on upload begin update coordinator set "
+        "stored_bytes = stored_bytes + new.bytes; end;"
+        "create trigger upload_went after delete on upload begin update coordinator set "
+        "stored_bytes = stored_bytes - old.bytes; end;"
+        "create trigger upload_changed after update of bytes on upload begin update coordinator "
+        "set stored_bytes = stored_bytes + new.bytes - old.bytes; end;",
 };
 
 static int failed(struct store *s, struct error *e, const char *doing)

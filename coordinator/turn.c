@@ -6,6 +6,7 @@
 #include "coordinator/generation.h"
 #include "coordinator/notice.h"
 #include "coordinator/prune.h"
+#include "coordinator/quota.h"
 #include "coordinator/search.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
@@ -290,6 +291,7 @@ static void run(struct coordinator *c, struct turn *t, const struct turn_input *
 	prune_settle(t);
 	notice_settle(t);
 	t->all |= trial_settle(t->db, t->now_ms) > 0;
+	quota_settle(t);
 	turn_orders(t);
 	sweep(c, t, in);
 	list_doomed(t);

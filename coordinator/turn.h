@@ -17,13 +17,14 @@ struct turn_options {
 	int64_t lost_limit;       /* losses in a row without progress: failed */
 	int64_t error_delay_ms;   /* first backoff after an error; doubles */
 	int64_t free_bytes_min;   /* with less disk, nothing is leased */
+	int64_t quota_bytes;      /* of the artifact store (quota.h); 0: none */
 	int64_t chunk;            /* trials made of a sweep in one turn */
-	const char *url;          /* of the artifact store, for agents */
+	const char *url, *pin;    /* of the artifact store, for agents; pin null: it has no TLS */
 	bool notifies;            /* notices are sent to somebody */
 	const char *secret;       /* 64 hex digits from which tokens are derived */
 	struct study_files files; /* how launch reads files and data sets; may be all null */
 };
-extern const struct turn_options turn_defaults; /* url and secret are null */
+extern const struct turn_options turn_defaults; /* url, pin and secret are null */
 
 struct turn_input {
 	int64_t wall_ms, monotonic_ms;
@@ -78,8 +79,9 @@ struct turn {
 	int64_t now_ms;
 	char *uuid;                     /* of the database */
 	int64_t generation, superseded; /* generation.h */
-	bool disk_was_low; /* at the last turn */
+	bool disk_was_low;              /* at the last turn */
 	bool leasing;                   /* there is disk enough */
+	bool full; /* of the artifact store: only trials with a checkpoint in it are leased */
 	struct turn_output *out;
 	const struct message *message; /* being handled */
 	struct heard *heard;

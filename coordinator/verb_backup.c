@@ -26,7 +26,8 @@ int verb_backup(const struct options *o, struct error *e)
 	}
 	printf("%s: generation %ld; %ld artifacts copied (%.1f MB)\n", to, (long)made.generation,
 	       (long)made.files, (double)made.bytes / 1e6);
-	printf("to go on elsewhere, carry %s, its .key, .curve and .owner, and %s.artifacts there; "
+	printf("to go on elsewhere, carry %s, its .key, .curve, .owner and .tls, and %s.artifacts "
+	       "there; "
 	       "then: trawl serve --db %s\n",
 	       to, to, to);
 	if (!made.complete)

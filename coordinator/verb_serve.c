@@ -73,6 +73,7 @@ int verb_serve(const struct options *o, struct error *e)
 	                            .ready =
 	                                    option_given(o, "--json") ? say_ready_json : say_ready};
 	if (http_place(option_text(o, "--http", ""), host, &how.http_port, e) ||
+	    option_bytes(o, "--artifact-quota", 0, &how.artifact_quota, e) ||
 	    option_int(o, "--lease", 1, LEASE_MAX_S, 0, &lease_s, e))
 		return -1;
 	verb_data_roots(o);

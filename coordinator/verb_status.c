@@ -1,4 +1,5 @@
 /* Verbs that say how things stand: studies, workers, status. */
+#include "coordinator/screen.h"
 #include "coordinator/trial.h"
 #include "coordinator/verb.h"
 #include "core/base/clock.h"
@@ -153,12 +154,35 @@ static void print_notes(struct database *d)
 	struct rows r;
 	if (verb_query(d, &r, &unheard,
 	               "select kind, text from event where kind in ('quarantined',"
-	               " 'wal_large', 'disk_low') and at_ms > 1000 * (unixepoch() - 86400) order "
+	               " 'wal_large', 'disk_low', 'quota') and at_ms > 1000 * (unixepoch() - "
+	               "86400) order "
 	               "by seq desc limit 3",
 	               0, NULL))
 		return;
 	for (int64_t i = 0; i < r.count; i++)
 		printf("note: %s: %s\n", rows_text(&r, i, "kind"), rows_text(&r, i, "text"));
+	rows_release(&r);
+}
+
+/* What lies in the artifact store, where that is limited. */
+static void print_use(struct database *d)
+{
+	struct error unheard;
+	char held[24], allowed[24];
+	struct rows r;
+	if (verb_query(d, &r, &unheard,
+	               "select stored_bytes held, quota_bytes allowed, full_ms is not null is_full "
+	               "from coordinator where quota_bytes is not null",
+	               0, NULL))
+		return;
+	for (int64_t i = 0; i < r.count; i++) {
+		screen_bytes(rows_int(&r, i, "held", 0), held);
+		screen_bytes(rows_int(&r, i, "allowed", 0), allowed);
+		printf("artifacts: %s of %s%s\n", held, allowed,
+		       rows_int(&r, i, "is_full", 0) ? "; full: no new trial is leased until there "
+		                                       "is room (trawl serve --artifact-quota)"
+		                                     : "");
+	}
 	rows_release(&r);
 }
 
@@ -176,8 +200,10 @@ int verb_status(const struct options *o, struct error *e)
 		bool all = machine || *state || option_given(o, "--all");
 		rc = !all && are_many(d, name) ? sum_up(o, d, name, e) : list(o, d, name, state, e);
 	}
-	if (!rc && !machine)
+	if (!rc && !machine) {
+		print_use(d);
 		print_notes(d);
+	}
 	free(study);
 	database_close(d);
 	return rc;

@@ -57,6 +57,8 @@ void on_hello(struct turn *t, const cJSON *body)
 	cJSON_AddNumberToObject(reply, "lease_ms", (double)t->options->lease_ms);
 	cJSON_AddNumberToObject(reply, "beat_ms", (double)t->options->beat_ms);
 	cJSON_AddStringToObject(reply, "url", t->options->url ? t->options->url : "");
+	if (t->options->pin)
+		cJSON_AddStringToObject(reply, "pin", t->options->pin);
 	cJSON_AddStringToObject(reply, "version", WIRE_VERSION);
 	generation_describe(t, reply);
 	turn_reply(t, WIRE_WELCOME, reply);

@@ -10,7 +10,10 @@ create table coordinator(                    -- one row: who owns this file
 	generation integer not null default 1,   -- one more in every copy (trawl backup)
 	copied integer not null default 0,       -- a copy not served yet: 1 of a file at rest, 2 of one in use
 	disk_low integer not null default 0,     -- too little is left for checkpoints: nothing is leased
-	superseded integer                       -- the generation of a newer copy that agents know of
+	superseded integer,                      -- the generation of a newer copy that agents know of
+	stored_bytes integer not null default 0, -- of all rows of upload
+	quota_bytes integer,                     -- of those (serve --artifact-quota); null: none
+	full_ms integer                          -- since when nothing new is leased for that; null: it is
 ) strict;
 
 create table study(
@@ -210,12 +213,19 @@ create table artifact(
 	unique (trial, name, step, sha256)
 ) strict;
 create index artifact_sha256 on artifact(sha256) where state = 'present';
+create index artifact_spare on artifact(trial) where name = 'checkpoint' and state = 'present' and not final;
 
 create table upload(                         -- bytes that lie in the store, named or not yet
 	sha256 text primary key,
 	bytes integer not null,
 	stored_ms integer not null
 ) strict, without rowid;
+create trigger upload_came after insert on upload begin
+	update coordinator set stored_bytes = stored_bytes + new.bytes; end;
+create trigger upload_went after delete on upload begin
+	update coordinator set stored_bytes = stored_bytes - old.bytes; end;
+create trigger upload_changed after update of bytes on upload begin
+	update coordinator set stored_bytes = stored_bytes + new.bytes - old.bytes; end;
 
 create table source(                         -- files that sweeps start from, copied into the store
 	sha256 text primary key,
@@ -281,7 +291,7 @@ create table event(                          -- what else a person may want to k
 create table notice(                         -- what is sent to people (trawl serve --notify)
 	id integer primary key,
 	at_ms integer not null,
-	kind text not null,                      -- 'end', 'best', 'failures'
+	kind text not null,                      -- 'end', 'best', 'failures', 'full'
 	study integer references study(id),
 	text text not null,
 	not_before_ms integer,                   -- when it is tried (again); null: given up

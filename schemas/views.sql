@@ -155,6 +155,15 @@ create view ood as
 	from study_trial st join study s on s.id = st.study join ood_metric m on m.trial = st.trial
 	where st.role = 'trial' group by s.id, st.trial, m.ood_set, m.score;
 
+-- What each study's trials keep in the artifact store; bytes that several share count for each.
+create view storage as
+	select study, sum(iif(final, bytes, 0)) as final_bytes,
+		sum(iif(final, 0, bytes)) as checkpoint_bytes
+	from (select s.name as study, st.study as id, max(a.bytes) as bytes, max(a.final) as final
+		from study_trial st join study s on s.id = st.study join artifact a on a.trial = st.trial
+		where a.state = 'present' group by st.study, a.sha256)
+	group by id;
+
 -- Who ran what, when.
 create view timeline as
 	select a.trial, a.attempt, w.name as worker, a.started_ms, a.ended_ms,

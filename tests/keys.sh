@@ -38,7 +38,8 @@ as() { # key file, command …
 	TRAWL_KEY=$key TRAWL_SERVER_KEY=$dir/server.pub "$@"
 }
 agent() { # key file, name
-	TRAWL_KEY=$1 TRAWL_SERVER_KEY=$dir/server.pub "$build/trawl-worker" --connect "$endpoint" --name "$2" --ranks 1 --work "$dir/work-$2" >"$dir/$2.log" 2>&1 &
+	TRAWL_KEY=$1 TRAWL_SERVER_KEY=$dir/server.pub "$build/trawl-worker" --connect "$endpoint" --name "$2" --ranks 1 \
+		--work "$dir/work-$2" >"$dir/$2.log" 2>&1 &
 	worker=$!
 }
 

@@ -127,6 +127,7 @@ static void start(struct sim *s, uint64_t seed)
 	s->crash = (int)chance_of(s, 5);
 	s->trouble = (int)chance_of(s, 6);
 	s->corrupt = chance_of(s, 2) ? 25 : 0;
+	s->quota = seed % 3 ? 0 : 100 * (1 + (int64_t)(seed / 3 % 16));
 	s->wall_offset = 1000000000;
 	if (store_open(&s->disk, ":memory:", false, &e) != 0) {
 		puts(e.text);

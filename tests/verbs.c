@@ -61,6 +61,41 @@ static void wrong_options_are_named(void **state)
 	assert_int_equal(option_int(&o, "--workers", 1, 8, 1, &n, &e), -1);
 }
 
+static void sizes_are_powers_of_1024(void **state)
+{
+	static const struct {
+		char *text;
+		int64_t bytes; /* -1: refused */
+	} sizes[] = {{"512", 512},
+	             {"20G", (int64_t)20 << 30},
+	             {"1.5t", (int64_t)3 << 39},
+	             {"64k", 64 << 10},
+	             {"500M", 500 << 20},
+	             {"G", -1},
+	             {"0", -1},
+	             {"-1G", -1},
+	             {"3Q", -1},
+	             {"3GB", -1},
+	             {"0x10", -1},
+	             {"nan", -1},
+	             {"99999999T", -1},
+	             {"", -1}};
+	struct options o;
+	struct error e;
+	int64_t n;
+
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		assert_int_equal(parse(&o, &e, 2, "-w", sizes[i].text), 0);
+		int status = option_bytes(&o, "--workers", 7, &n, &e);
+		assert_int_equal(status, sizes[i].bytes < 0 ? -1 : 0);
+		if (!status)
+			assert_int_equal(n, sizes[i].bytes);
+	}
+	assert_int_equal(parse(&o, &e, 0), 0);
+	assert_int_equal(option_bytes(&o, "--workers", 7, &n, &e), 0);
+	assert_int_equal(n, 7);
+}
+
 /* ---- queries ---- */
 
 static char *make_database(void)
@@ -184,6 +219,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(options_in_any_order_and_form),
 	        cmocka_unit_test(wrong_options_are_named),
+	        cmocka_unit_test(sizes_are_powers_of_1024),
 	        cmocka_unit_test(a_query_changes_nothing),
 	        cmocka_unit_test(rows_keep_every_digit),
 	        cmocka_unit_test(a_table_is_aligned),

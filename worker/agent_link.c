@@ -139,7 +139,7 @@ static void on_welcome(struct agent *a, const cJSON *body)
 		log_info("%s knows us as worker %lld", addresses_here(&a->office.coordinator),
 		         (long long)json_int(body, "worker", 0));
 	a->welcome = true;
-	transfer_url(a->transfer, json_text(body, "url", ""));
+	transfer_url(a->transfer, json_text(body, "url", ""), json_text(body, "pin", NULL));
 	set_beat(a, body);
 }
 

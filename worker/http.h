@@ -7,9 +7,10 @@
 
 struct http_request {
 	const char *url, *token;
-	int fd;         /* of the file that is sent or written */
-	int64_t offset; /* first byte sent, or asked for */
-	int64_t bytes;  /* of the whole file */
+	const char *pin; /* only over TLS, to who shows this public key: "sha256//…"; null: any */
+	int fd;          /* of the file that is sent or written */
+	int64_t offset;  /* first byte sent, or asked for */
+	int64_t bytes;   /* of the whole file */
 	int stall_ms;
 	const bool *cancelled; /* watched, may be set by another thread */
 };

@@ -1,6 +1,7 @@
 /* Bytes to and from the artifact store, in threads of their own, so that beats go on. */
 #include "worker/transfer.h"
 #include "core/base/file.h"
+#include "core/base/log.h"
 #include "core/base/text.h"
 #include "worker/http.h"
 #include <assert.h>
@@ -28,8 +29,8 @@ struct transfer {
 	pthread_t thread[THREADS_MAX];
 	int threads, event_fd;
 	bool ending;
-	char *url;
-	int addresses;                             /* how often the url has changed */
+	char *url, *pin;
+	int addresses;                             /* how often they have changed */
 	struct node *waiting, *running, *finished; /* in the order they came */
 };
 
@@ -157,12 +158,50 @@ static bool pause_ms(struct transfer *t, struct node *n, int ms)
 	return go_on;
 }
 
-static char *item_url(struct transfer *t, const struct transfer_item *item)
+static char *or_null(const char *text)
+{
+	return text ? xstrdup(text) : NULL;
+}
+
+/* Where the item lies in the store, and the key that the store must show; both are the caller's. */
+static char *item_url(struct transfer *t, const struct transfer_item *item, char **pin)
 {
 	pthread_mutex_lock(&t->lock);
 	char *url = xformat("%s/artifacts/%s", t->url ? t->url : "", item->sha256);
+	*pin = or_null(t->pin);
 	pthread_mutex_unlock(&t->lock);
 	return url;
+}
+
+/* One try at it. */
+static enum attempt transfer_try(struct transfer *t, struct node *n, int fd, const char *part,
+                                 int *bad)
+{
+	struct transfer_result *r = &n->result;
+	char *pin = NULL, *url = item_url(t, &r->item, &pin);
+	struct http_request q = {.url = url,
+	                         .token = r->item.token,
+	                         .pin = pin,
+	                         .fd = fd,
+	                         .bytes = r->item.bytes,
+	                         .stall_ms = t->options.stall_ms,
+	                         .cancelled = &n->cancelled};
+	enum attempt got = fd < 0           ? finish(r, TRANSFER_LOCAL)
+	                   : r->item.upload ? try_upload(&q, r, bad)
+	                                    : try_download(&q, r, part, bad);
+
+	free(url);
+	free(pin);
+	return got;
+}
+
+/* Why it is tried again, once while that stays the same. */
+static void complain(struct transfer_result *r, struct error *said)
+{
+	if (strcmp(said->text, r->error.text) == 0)
+		return;
+	*said = r->error;
+	log_warn("trial %lld: %s; trying again", (long long)r->item.trial, said->text);
 }
 
 static void transfer_run(struct transfer *t, struct node *n)
@@ -171,6 +210,7 @@ static void transfer_run(struct transfer *t, struct node *n)
 	char *part = xformat("%s.%lld-%lld.part", r->item.path, (long long)r->item.trial,
 	                     (long long)r->item.attempt);
 	int pause = t->options.pause_ms, bad = 0, fd;
+	struct error said = {{0}};
 	if (!r->item.upload && is_right_already(&r->item)) {
 		finish(r, TRANSFER_OK);
 		goto done;
@@ -182,19 +222,15 @@ static void transfer_run(struct transfer *t, struct node *n)
 		goto close;
 	}
 	for (;;) {
-		char *url = item_url(t, &r->item);
 		if (!r->item.upload && fd >= 0)
 			close(fd);
 		if (!r->item.upload)
 			fd = open(part, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-		struct http_request q = {url,           r->item.token,       fd,           0,
-		                         r->item.bytes, t->options.stall_ms, &n->cancelled};
-		enum attempt got = fd < 0           ? finish(r, TRANSFER_LOCAL)
-		                   : r->item.upload ? try_upload(&q, r, &bad)
-		                                    : try_download(&q, r, part, &bad);
-		free(url);
+		enum attempt got = transfer_try(t, n, fd, part, &bad);
 		if (got == TRY_FINISHED)
 			break;
+		if (got == TRY_AGAIN_LATER)
+			complain(r, &said);
 		if (!pause_ms(t, n, got == TRY_AGAIN_NOW ? 0 : pause)) {
 			finish(r, TRANSFER_CANCELLED);
 			break;
@@ -258,12 +294,19 @@ struct transfer *transfer_new(const struct transfer_options *o, struct error *e)
 	return NULL;
 }
 
-void transfer_url(struct transfer *t, const char *url)
+static bool differs(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) != 0 : a != b;
+}
+
+void transfer_url(struct transfer *t, const char *url, const char *pin)
 {
 	pthread_mutex_lock(&t->lock);
-	if (!t->url || strcmp(t->url, url)) {
+	if (differs(t->url, url) || differs(t->pin, pin)) {
 		free(t->url);
+		free(t->pin);
 		t->url = xstrdup(url);
+		t->pin = or_null(pin);
 		t->addresses++;
 		pthread_cond_broadcast(&t->changed);
 	}
@@ -357,6 +400,7 @@ void transfer_free(struct transfer *t)
 	pthread_cond_destroy(&t->changed);
 	pthread_mutex_destroy(&t->lock);
 	free(t->url);
+	free(t->pin);
 	free(t);
 }
 

@@ -45,7 +45,9 @@ struct transfer_options {
 
 /* Starts the threads; null on failure. */
 struct transfer *transfer_new(const struct transfer_options *o, struct error *e);
-void transfer_url(struct transfer *t, const char *url); /* of the store; may change at any time */
+/* The store's address, and the key that it must show (http.h; null: any).  May change at any time.
+ */
+void transfer_url(struct transfer *t, const char *url, const char *pin);
 bool transfer_is_stuck(struct transfer *t); /* one has failed and waits to be tried again */
 int transfer_fd(const struct transfer *t);  /* readable when a result waits */
 

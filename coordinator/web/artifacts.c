@@ -286,21 +286,36 @@ static int open_database(struct artifacts *a, const char *path, struct error *e)
 	return 0;
 }
 
-static int listen_http(struct artifacts *a, const char *address, int port, struct error *e)
+/* What our agents speak, and any browser. */
+#define TLS "SECURE128:-VERS-ALL:+VERS-TLS1.3"
+
+static int listen_http(struct artifacts *a, const struct artifacts_options *o, struct error *e)
 {
+	const char *address = o->address ? o->address : "127.0.0.1";
+	int port = o->port;
+	const char *pem = o->certificate ? o->certificate->pem : NULL;
+	struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)pem},
+	                               {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)pem},
+	                               {MHD_OPTION_HTTPS_PRIORITIES, 0, TLS},
+	                               {MHD_OPTION_END, 0, NULL}};
 	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
 	if (inet_pton(AF_INET, address, &in.sin_addr) != 1)
 		return error_set(e, "artifact store: \"%s\" is no IPv4 address", address);
+	if (pem && MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
+		return error_set(e, "artifact store: this libmicrohttpd has no TLS (serve "
+		                    "--insecure does without)");
 	a->daemon = MHD_start_daemon(
-	        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION, (uint16_t)port,
-	        NULL, NULL, on_request, a, MHD_OPTION_SOCK_ADDR, &in, MHD_OPTION_CONNECTION_LIMIT,
-	        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
-	        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
+	        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION |
+	                (pem ? MHD_USE_TLS : 0),
+	        (uint16_t)port, NULL, NULL, on_request, a, MHD_OPTION_ARRAY, pem ? tls : &tls[3],
+	        MHD_OPTION_SOCK_ADDR, &in, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+	        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_NOTIFY_COMPLETED,
+	        on_completed, NULL, MHD_OPTION_END);
 	if (!a->daemon)
 		return error_errno(e, "artifact store: cannot listen on %s:%d", address, port);
 	a->port = MHD_get_daemon_info(a->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
-	a->url = xformat("http://%s:%d", strcmp(address, "0.0.0.0") ? address : "127.0.0.1",
-	                 a->port);
+	a->url = xformat("http%s://%s:%d", pem ? "s" : "",
+	                 strcmp(address, "0.0.0.0") ? address : "127.0.0.1", a->port);
 	return 0;
 }
 
@@ -316,7 +331,7 @@ struct artifacts *artifacts_start(const struct artifacts_options *o, struct erro
 	a->commit_wait_ms = o->commit_wait_ms ? o->commit_wait_ms : COMMIT_WAIT_MS;
 	pthread_mutex_init(&a->lock, NULL);
 	if (folder_make(a->folder, e) == 0 && open_database(a, o->database, e) == 0 &&
-	    listen_http(a, o->address ? o->address : "127.0.0.1", o->port, e) == 0)
+	    listen_http(a, o, e) == 0)
 		return a;
 	artifacts_stop(a);
 	return NULL;

@@ -98,7 +98,11 @@ disturb() {
 		kind=${kinds[RANDOM % ${#kinds[@]}]}
 		"fault_$kind"
 		faults[$kind]=$((${faults[$kind]:-0} + 1))
-		kill -0 "$serve" 2>/dev/null || { echo "the coordinator ended by itself"; coordinator_start 0 "$db"; gone=$((${gone:-0} + 1)); }
+		kill -0 "$serve" 2>/dev/null || {
+			echo "the coordinator ended by itself"
+			gone=$((${gone:-0} + 1))
+			coordinator_start 0 "$db"
+		}
 		sleep "$((RANDOM % 3)).$((RANDOM % 9))"
 		grow
 	done
@@ -150,5 +154,8 @@ ask "$db" "select count(*) || ' attempts, ' || sum(outcome = 'lost') || ' of the
 	count(distinct trial) || ' trials' from attempt"
 ask "$db" "select kind || ' ' || count(*) from event group by kind"
 echo "$good passed, $bad failed"
-[ $bad = 0 ] || { tail -n 30 "$dir"/*.log; ask "$db" "select id, state, attempt, why from trial where state not in ('done', 'pruned')"; }
+[ $bad = 0 ] || {
+	tail -n 30 "$dir"/*.log
+	ask "$db" "select id, state, attempt, why from trial where state not in ('done', 'pruned')"
+}
 [ $bad = 0 ]

@@ -49,7 +49,7 @@ sweep long 8 2
 sweep lossy 2 "3, 4, 5, 6"
 sweep moved 8 "7, 8, 9"
 for s in short long lossy moved; do
-	"$trawl" run "$dir/$s.json" --workers 2 --ranks 1 --plain --db "$dir/calm.db" >"$dir/calm.log" 2>&1 || { cat "$dir/calm.log"; exit 1; }
+	law "undisturbed_$s" "$trawl" run "$dir/$s.json" --workers 2 --ranks 1 --plain --db "$dir/calm.db"
 done
 
 coordinator_start 0 "$db"
@@ -74,7 +74,7 @@ law long_is_launched launch long
 law another_trains trains long
 cut=$(host_of long)
 host_cut "$cut"
-law its_lease_is_lost until_is 30 "$db" "select count(*) from history h where h.event = 'lose' and h.trial in (select t.id $(of long))" 1
+law its_lease_is_lost until_is 30 "$db" "select count(*) from history where event = 'lose' and trial in (select t.id $(of long))" 1
 law another_agent_takes_it_up until_is 30 "$db" "select count(*) from attempt where trial in (select t.id $(of long))" 2
 host_join "$cut"
 law a_cut_longer_than_the_lease_ends_well ended long 1
@@ -95,7 +95,8 @@ law a_stopped_coordinator_is_copied at 0 "$trawl" backup "$dir/h0/copy.db" --db 
 cp -a "$dir"/h0/copy.db* "$dir/h1/"
 db=$dir/h1/copy.db
 coordinator_start 1 "$db"
-law the_agents_find_it until_is 30 "$db" "select count(*) from worker where state = 'up' and seen_ms > (select started_ms from coordinator)" 3
+law the_agents_find_it until_is 30 "$db" "select count(*) from worker where state = 'up' and
+	seen_ms > (select started_ms from coordinator)" 3
 law the_study_ends_there ended moved 3
 law and_no_attempt_was_wasted attempts_are moved 3
 law and_not_a_bit_is_other equal moved

@@ -169,7 +169,17 @@ static const struct {
          "h.after = 'pruned') and a.state = 'collected' and not exists (select "
          "1 from artifact "
          "n "
-         "where n.trial = t.id and n.name = 'checkpoint' and n.step > a.step)"},
+         "where n.trial = t.id and n.name = 'checkpoint' and n.step > a.step) and not exists "
+         "(select 1 from freed f where f.trial = t.id and f.state not in ('waiting', 'ready', "
+         "'leased'))"},
+        {"what a trial goes on from is not freed",
+         "select count(*) from freed where state in ('waiting', 'ready', 'leased') and newest"},
+        {"the bytes in the store are counted",
+         "select stored_bytes <> (select coalesce(sum(bytes), 0) from upload) from coordinator"},
+        {"nothing begins while the store is full",
+         "select count(*) from history h join attempt a on a.trial = h.trial and a.attempt = "
+         "h.attempt where h.seq > ?1 and h.event = 'lease' and a.from_step = 0 and (select full_ms "
+         "from coordinator) is not null"},
         {"a trial waits only where no study lets it go on",
          "select count(*) from trial t where state = 'paused' and not coalesce((select max(until) "
          "from (select iif(s.sweep ->> '$.prune.mode' = 'promote' and st.until_epoch is not null, "
@@ -201,6 +211,13 @@ static void laws_install(struct sim *s)
 	sqlite3_create_function(handle, "oracle", 2, flags, NULL, sql_oracle, NULL, NULL);
 	sqlite3_create_function(handle, "steps", 1, flags, NULL, sql_steps, NULL, NULL);
 	sqlite3_create_function(handle, "on_disk", 1, flags, NULL, sql_on_disk, NULL, NULL);
+	/* What was freed, and in which state its trial was. */
+	sql_script(&s->disk.db,
+	           "create temp table freed(trial, state, newest); create temp trigger note_freed "
+	           "after update of state on main.artifact when new.state = 'collected' begin "
+	           "insert into freed select id, state, not exists (select 1 from artifact where "
+	           "trial = new.trial and name = 'checkpoint' and state = 'present' and step > "
+	           "new.step) from trial where id = new.trial; end");
 }
 
 static void laws_check(struct sim *s)

@@ -198,6 +198,7 @@ static void server_turn(struct sim *s)
 
 	if (s->full_until)
 		disk_full(s);
+	s->coordinator.options.quota_bytes = faults(s) ? s->quota : 0;
 	s->crash_at_commit = chance(s, s->crash);
 	s->fail_at_commit = chance(s, s->crash);
 	int status = turn_run(&s->coordinator, &in, &out, &e);

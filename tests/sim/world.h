@@ -101,6 +101,7 @@ struct sim {
 	uint64_t seed, element, hash;
 	int64_t now, seq, serial, wall_offset;
 	int drop, duplicate, slow, crash, trouble, corrupt; /* percent, chosen by the seed */
+	int64_t quota; /* bytes of the artifact store while faults last; 0: none */
 	struct event *queue;
 	size_t queued, capacity;
 	struct agent agents[AGENTS];
