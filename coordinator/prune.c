@@ -95,6 +95,7 @@ void prune_give_up(struct turn *t, int64_t study, int64_t id, const char *why)
 	        "= ? and role = 'trial'",
 	        study, id);
 	if (sql_get_int(t->db, 0, "select 1 from study_trial where trial = ? and wanted", id)) {
+		trial_hold(t->db, id);
 		prune_let_go_on(t, id);
 		return;
 	}

@@ -5,6 +5,7 @@
 #include "coordinator/gate.h"
 #include "coordinator/notice.h"
 #include "coordinator/prune.h"
+#include "coordinator/queue.h"
 #include "coordinator/search.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
@@ -304,6 +305,9 @@ int turn_run(struct coordinator *c, const struct turn_input *in, struct turn_out
 	for (size_t i = 0; i < t.heard_count; i++)
 		free(t.heard[i].agent);
 	free(t.heard);
+	if (t.queues)
+		queues_release(t.queues);
+	free(t.queues);
 	proposals_release(&proposals);
 	return status;
 }

@@ -12,6 +12,8 @@
 #include "coordinator/study.h"
 #include "schemas/wire.h"
 
+struct queues;
+
 struct turn_options {
 	int64_t lease_ms, beat_ms;
 	int64_t lost_limit;       /* losses in a row without progress: failed */
@@ -80,7 +82,8 @@ struct turn {
 	const struct message *message; /* being handled */
 	struct heard *heard;
 	size_t heard_count;
-	bool all;   /* every agent may get work, not only those heard */
+	struct queues *queues; /* of ready trials; null: nobody had room yet */
+	bool all;              /* every agent may get work, not only those heard */
 	bool wants; /* studies have come to want other trials: those that wait at rungs may go on */
 };
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 static const char studies_sql[] =
-        "select s.name study, s.state, count(t.id) trials,"
+        "select s.name study, s.state, s.share, count(t.id) trials,"
         " sum(t.state = 'done') done, sum(t.state = 'leased') running,"
         " sum(t.state in ('waiting', 'ready', 'paused')) waiting,"
         " sum(t.state = 'pruned') stopped,"

@@ -91,6 +91,8 @@ static void make_schema_1(void)
 	        "table study drop column best; alter table study drop column judge; "
 	        "alter table study_trial drop column bracket; alter table study_trial drop column "
 	        "until_epoch; drop index trial_ready; alter table trial drop column reached; "
+	        "drop index trial_worker; alter table trial drop column study; alter table study "
+	        "drop column share; create index trial_worker on trial(worker); "
 	        "create index trial_ready on trial(id); drop index trial_paused; drop table rung; "
 	        "drop table notice; drop index "
 	        "trial_open; drop table key; alter "
