@@ -19,6 +19,7 @@ const struct turn_options turn_defaults = {
         .lost_limit = 5,
         .error_delay_ms = 5000,
         .free_bytes_min = 256 << 20,
+        .metric_rows = 10000,
         .chunk = 1000,
 };
 

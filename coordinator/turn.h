@@ -19,6 +19,7 @@ struct turn_options {
 	int64_t lost_limit;       /* losses in a row without progress: failed */
 	int64_t error_delay_ms;   /* first backoff after an error; doubles */
 	int64_t free_bytes_min;   /* with less disk, nothing is leased */
+	int64_t metric_rows;      /* of a trial's metric; more are thinned (series.h) */
 	int64_t chunk;            /* trials made of a sweep in one turn */
 	const char *url;          /* of the artifact store, for agents */
 	bool notifies;            /* notices are sent to somebody */

@@ -139,6 +139,15 @@ create table metric(                         -- a later attempt replaces the row
 	primary key (trial, name, step)
 ) strict, without rowid;
 
+create table series(                         -- metrics that are counted, to be thinned (series.h)
+	trial integer not null references trial(id),
+	name text not null,
+	first integer not null,                  -- step of the first row
+	stride integer not null,                 -- kept are steps at multiples of this behind it, and the last
+	rows integer not null,
+	primary key (trial, name)
+) strict, without rowid;
+
 create table result(                         -- final figures, written with 'done'
 	trial integer not null references trial(id),
 	metric text not null,
