@@ -196,12 +196,11 @@ static void look_everywhere(struct turn *t, int64_t trial, bool at_rung)
 
 bool prune_reads(struct sql *db, int64_t trial, const char *metric)
 {
-	return sql_get_int(
-	               db, 0,
-	               "select 1 from study_trial st join study s on s.id = st.study where "
-	               "st.trial = ? and s.judge is not null and coalesce(s.sweep ->> "
-	               "'$.prune.metric', s.sweep ->> '$.objective[0].metric', 'accuracy') = ?",
-	               trial, metric) == 1;
+	return sql_get_int(db, 0,
+	                   "select 1 from study_trial st join study s on s.id = st.study where "
+	                   "st.trial = ? and s.judge is not null and coalesce(s.sweep ->> "
+	                   "'$.prune.metric', s.sweep ->> '$.objective[0].metric', 'accuracy') = ?",
+	                   trial, metric) == 1;
 }
 
 void prune_reported(struct turn *t, int64_t trial)

@@ -7,6 +7,7 @@
 #include "coordinator/reader.h"
 #include "coordinator/store.h"
 #include "coordinator/turn.h"
+#include "coordinator/wal.h"
 #include "coordinator/web/artifacts.h"
 #include "core/base/clock.h"
 #include "core/base/file.h"
@@ -44,7 +45,10 @@ struct server {
 	bool drained;
 	char (*deleted)[SHA256_HEX];
 	size_t deleted_count;
-	int64_t wake_ms, complained_ms, log_looked_ms;
+	int64_t wake_ms, complained_ms;
+	struct wal_watch wal;
+	const char *note; /* the kind of an event that no turn has recorded yet, or null */
+	struct text note_text;
 	bool more, stop;
 };
 
@@ -203,6 +207,7 @@ static int start(struct server *s, struct error *e)
 	t->url = s->url;
 	t->secret = s->secret;
 	t->files = import_files(s->folder);
+	s->wal = (struct wal_watch){.database = o->database, .bytes_max = o->wal_bytes};
 	t->notifies = o->notify != NULL;
 	if (o->notify)
 		s->notify = notify_start(s->zmq, INSIDE, o->database, o->notify, e);
@@ -328,7 +333,9 @@ static void turn(struct server *s)
 	                        .drained = s->drained,
 	                        .free_bytes = disk_free_bytes(s->folder),
 	                        .deleted = s->deleted,
-	                        .deleted_count = s->deleted_count};
+	                        .deleted_count = s->deleted_count,
+	                        .note = s->note,
+	                        .note_text = s->note_text.data};
 	struct turn_output out;
 	struct error e = {{0}};
 
@@ -345,6 +352,8 @@ static void turn(struct server *s)
 		s->wake_ms = out.wake_ms;
 		s->more = out.more || !in.drained;
 		s->stop = out.stop;
+		s->note = NULL;
+		text_release(&s->note_text);
 	}
 	turn_output_release(&out);
 }
@@ -360,21 +369,14 @@ static void pass_answers(struct server *s)
 	}
 }
 
-/* SQLite empties its log when nobody reads; a query that never ends lets it grow. */
+/* A log that has become large, or small again: an event of the next turn. */
 static void watch_log(struct server *s)
 {
-	enum { MINUTE_MS = 60000, LARGE_MB = 1024 };
-	int64_t now = clock_monotonic_ms();
-
-	if (now - s->log_looked_ms < MINUTE_MS)
+	if (s->note)
 		return;
-	s->log_looked_ms = now;
-	char *path = xformat("%s-wal", s->options->database);
-	int64_t megabytes = file_bytes(path) >> 20;
-	if (megabytes >= LARGE_MB)
-		log_warn("%s has grown to %ld MB: a program keeps reading the database; end it",
-		         path, (long)megabytes);
-	free(path);
+	s->note = wal_look(&s->wal, s->store.db.handle, clock_monotonic_ms(), &s->note_text);
+	if (s->note)
+		log_warn("%s", s->note_text.data);
 }
 
 static void loop(struct server *s)
@@ -392,7 +394,7 @@ static void loop(struct server *s)
 		pass_answers(s);
 		receive(s);
 		watch_log(s);
-		if (first || s->more || s->batch_count || s->wake_ms <= clock_wall_ms())
+		if (first || s->more || s->batch_count || s->note || s->wake_ms <= clock_wall_ms())
 			turn(s);
 		first = false;
 	}
@@ -418,6 +420,7 @@ static void stop(struct server *s)
 	free(s->folder);
 	free(s->endpoint);
 	free(s->url);
+	text_release(&s->note_text);
 }
 
 int serve_run(const struct serve_options *options, struct error *e)

@@ -258,6 +258,8 @@ static void run(struct coordinator *c, struct turn *t, const struct turn_input *
 	search_looked(t->db, proposals);
 	mind_the_gap(c, t, in);
 	note_disk(c, t, in);
+	if (in->note)
+		event_add(t->db, t->now_ms, in->note, 0, 0, 0, "%s", in->note_text);
 	forget_deleted(t, in);
 	for (size_t i = 0; i < in->count && !sql_failed_by_world(t->db); i++)
 		handle(t, &in->messages[i]);

@@ -37,6 +37,7 @@ struct turn_input {
 	bool alone;                  /* no agent can hear what is sent: nothing is leased */
 	char (*deleted)[SHA256_HEX]; /* of the last output's, what was deleted */
 	size_t deleted_count;
+	const char *note, *note_text; /* kind and text of an event to record; null: none */
 };
 
 struct turn_output {

@@ -153,7 +153,8 @@ static void print_notes(struct database *d)
 	struct rows r;
 	if (verb_query(d, &r, &unheard,
 	               "select kind, text from event where kind in ('quarantined',"
-	               " 'wal_large', 'disk_low') and at_ms > 1000 * (unixepoch() - 86400) order "
+	               " 'wal_large', 'wal_small', 'disk_low') and at_ms > 1000 * (unixepoch() - "
+	               "86400) order "
 	               "by seq desc limit 3",
 	               0, NULL))
 		return;
