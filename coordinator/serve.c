@@ -26,7 +26,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-enum { BATCH = 256, POLL_MS = 500, RETRY_MS = 1000, LINGER_MS = 500 };
+enum { BATCH = 256, PEER_MESSAGES = 1000, POLL_MS = 500, RETRY_MS = 1000, LINGER_MS = 500 };
 
 #define INSIDE "inproc://turn"
 
@@ -79,6 +79,11 @@ static void *router(struct server *s)
 	int64_t largest = WIRE_BODY_BYTES;
 	void *socket = zmq_socket(s->zmq, ZMQ_ROUTER);
 
+	/* Of what one peer sends so much waits here, the rest with the peer; they are heard in
+	 * turn.  What a peer does not read is thrown away beyond as much, and said again when it
+	 * repeats. */
+	set_int(socket, ZMQ_RCVHWM, PEER_MESSAGES);
+	set_int(socket, ZMQ_SNDHWM, PEER_MESSAGES);
 	set_int(socket, ZMQ_LINGER, LINGER_MS);
 	set_int(socket, ZMQ_ROUTER_HANDOVER,
 	        1); /* an agent that comes back over a new connection */

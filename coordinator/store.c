@@ -47,6 +47,7 @@ static const char *const migrations[STORE_SCHEMA - 1] = {
         "create table series(trial integer not null references trial(id), name text not null, "
         "first integer not null, stride integer not null, rows integer not null, primary key "
         "(trial, name)) strict, without rowid;"
+        "create index worker_up on worker(id) where state = 'up';"
         "alter table trial add column study integer not null default 0;"
         "alter table study add column share integer not null default 1;"
         "update trial set study = coalesce((select st.study from study_trial st join study s on "

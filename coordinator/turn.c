@@ -20,6 +20,7 @@ const struct turn_options turn_defaults = {
         .error_delay_ms = 5000,
         .free_bytes_min = 256 << 20,
         .metric_rows = 10000,
+        .credits = 4096,
         .chunk = 1000,
 };
 
@@ -79,6 +80,17 @@ void turn_hear(struct turn *t, int64_t worker, const char *agent, const cJSON *h
 		heard[i].holds = holds;
 		heard[i].seq = seq;
 	}
+}
+
+int64_t turn_credits(struct turn *t)
+{
+	if (!t->credits) {
+		int64_t agents = sql_get_int(t->db, 1,
+		                             "select max(count(*), 1) from worker indexed by "
+		                             "worker_up where state = 'up'");
+		t->credits = t->options->credits > agents ? t->options->credits / agents : 1;
+	}
+	return t->credits;
 }
 
 int64_t turn_worker(struct turn *t)

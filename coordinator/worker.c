@@ -57,6 +57,7 @@ void on_hello(struct turn *t, const cJSON *body)
 	cJSON_AddNumberToObject(reply, "beat_ms", (double)t->options->beat_ms);
 	cJSON_AddStringToObject(reply, "url", t->options->url ? t->options->url : "");
 	cJSON_AddStringToObject(reply, "version", WIRE_VERSION);
+	cJSON_AddNumberToObject(reply, "credits", (double)turn_credits(t));
 	turn_reply(t, WIRE_WELCOME, reply);
 	free(labels);
 	free(data);

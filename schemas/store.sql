@@ -251,6 +251,7 @@ create table worker(
 	key text,                                -- CURVE's public key that this name belongs to
 	until_ms integer                         -- when its time is over; null: never
 ) strict;
+create index worker_up on worker(id) where state = 'up';
 
 create table key(                            -- who may speak to the coordinator (gate.h)
 	public text primary key,                 -- CURVE's, in Z85

@@ -338,15 +338,6 @@ static void a_port_in_use_is_one_line(void **state)
 	end(child, SIGTERM);
 }
 
-static int64_t wal_size(void)
-{
-	char *path = xformat("%s-wal", database);
-	int64_t bytes = file_bytes(path);
-
-	free(path);
-	return bytes;
-}
-
 static bool comes(const char *sql)
 {
 	for (int64_t until = clock_monotonic_ms() + PATIENCE_MS; clock_monotonic_ms() < until;) {
@@ -355,6 +346,55 @@ static bool comes(const char *sql)
 		usleep(50000);
 	}
 	return false;
+}
+
+/* One that sends as fast as it can does not keep others from being heard. */
+static void a_flood_starves_nobody(void **state)
+{
+	enum { FLOOD = 10000 };
+	char endpoint[128];
+	pid_t child = serve("tcp://127.0.0.1:*", endpoint);
+	struct peer flood, client;
+	struct message m;
+
+	launch(endpoint, 1);
+	peer_init(&flood, "flood", endpoint);
+	peer_init(&client, "client", endpoint);
+	say(&client, WIRE_REQUEST, "{\"id\":1,\"verb\":\"ping\",\"args\":{}}");
+	hear_kind(&client, &m, WIRE_REPLY);
+	message_release(&m);
+	say(&flood, WIRE_HELLO,
+	    "{\"agent\":\"flood\",\"name\":\"flood\",\"pid\":1,\"ranks\":1,\"threads\":1,\"memory_"
+	    "mb\":"
+	    "100000,\"gpus\":0,\"labels\":[],\"data\":[],\"numerics\":\"n\",\"holds\":[],"
+	    "\"version\":"
+	    "\"trawl/1\"}");
+	hear_kind(&flood, &m, WIRE_ORDERS);
+	message_release(&m);
+	for (int i = 0; i < FLOOD; i++)
+		say(&flood, WIRE_METRICS,
+		    "{\"agent\":\"flood\",\"trial\":1,\"attempt\":1,\"batch\":%d,\"rows\":[{"
+		    "\"name\":\"loss\",\"step\":%d,\"value\":1}]}",
+		    i, i);
+	say(&client, WIRE_REQUEST, "{\"id\":2,\"verb\":\"ping\",\"args\":{}}");
+	hear_kind(&client, &m, WIRE_REPLY);
+	int64_t before = count("select coalesce(max(step), 0) from metric");
+	message_release(&m);
+	assert_in_range(before, 0, FLOOD - FLOOD / 10);
+	assert_true(
+	        comes("select count(*) from metric where step = 9999")); /* and nothing is lost */
+	peer_release(&flood);
+	peer_release(&client);
+	end(child, SIGTERM);
+}
+
+static int64_t wal_size(void)
+{
+	char *path = xformat("%s-wal", database);
+	int64_t bytes = file_bytes(path);
+
+	free(path);
+	return bytes;
 }
 
 /* A study of that many trials is made, which writes a few kB for each. */
@@ -437,6 +477,7 @@ int main(void)
 	        LAW(killed_at_any_time_it_loses_nothing),
 	        LAW(garbage_and_other_versions_are_answered_and_it_serves_on),
 	        LAW(a_port_in_use_is_one_line),
+	        LAW(a_flood_starves_nobody),
 	        LAW(a_reader_without_an_end_stops_nobody_and_is_named),
 	        LAW(a_client_may_stop_it),
 	};

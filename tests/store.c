@@ -94,7 +94,7 @@ static void make_schema_1(void)
 	        "drop index trial_worker; alter table trial drop column study; alter table study "
 	        "drop column share; create index trial_worker on trial(worker); "
 	        "create index trial_ready on trial(id); drop index trial_paused; drop table rung; "
-	        "drop table notice; drop table series; drop index "
+	        "drop table notice; drop table series; drop index worker_up; drop index "
 	        "trial_open; drop table key; alter "
 	        "table coordinator drop column curve; alter table worker drop column key; alter "
 	        "table worker drop column until_ms; create table old_ask(id integer primary key, "
