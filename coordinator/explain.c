@@ -1,6 +1,7 @@
 /* Why a trial does not run, why it failed, and all that happened to it. */
 #include "coordinator/explain.h"
 #include "coordinator/prune.h"
+#include "coordinator/queue.h"
 #include "coordinator/quota.h"
 #include "coordinator/trial.h"
 #include <stdlib.h>
@@ -95,12 +96,7 @@ static void fitting(struct sql *db, int64_t now_ms, int64_t trial, struct text *
 static void ready(struct sql *db, int64_t now_ms, int64_t trial, struct text *out)
 {
 	struct sql_rows *rows = sql_query(
-	        db,
-	        "select held, not_before_ms, errors, (select count(*) from trial o where o.state = "
-	        "'ready' and o.held = 0 and (o.priority > t.priority or (o.priority = t.priority "
-	        "and "
-	        "o.id < t.id))) from trial t where id = ?",
-	        trial);
+	        db, "select held, not_before_ms, errors from trial t where id = ?", trial);
 
 	while (sql_next(rows)) {
 		if (sql_int(rows, 0))
@@ -109,12 +105,12 @@ static void ready(struct sql *db, int64_t now_ms, int64_t trial, struct text *ou
 			text_add(out, "It failed %ld times and is tried again in %ld s.\n",
 			         (long)sql_int(rows, 2),
 			         (long)(sql_int(rows, 1) - now_ms) / 1000 + 1);
-		text_add(out, "%ld trials come before it.\n", (long)sql_int(rows, 3));
 	}
 	if (sql_get_int(db, 0, "select disk_low from coordinator"))
 		text_add(out, "The coordinator's disk is nearly full: nothing is leased until "
 		              "there is room for checkpoints.\n");
 	quota_explain(db, trial, out);
+	queue_explain(db, trial, out);
 	fitting(db, now_ms, trial, out);
 }
 

@@ -3,6 +3,7 @@
 #include "coordinator/artifact.h"
 #include "coordinator/generation.h"
 #include "coordinator/notice.h"
+#include "coordinator/queue.h"
 #include "coordinator/turn.h"
 #include "core/base/text.h"
 #include <stdlib.h>
@@ -16,6 +17,11 @@ enum {
 struct room {
 	int64_t worker, threads, slots, memory_mb, gpus, left_ms;
 	bool others; /* there are other agents for what failed here */
+	struct answer {
+		int64_t ask;
+		bool has;
+	} * answers; /* whether it has the data and labels of an ask, as far as looked up */
+	size_t answer_count;
 };
 
 static int64_t slots_of(int64_t ranks, int64_t threads, int64_t worker_threads)
@@ -58,16 +64,17 @@ static bool room_load(struct turn *t, int64_t worker, struct room *room)
 }
 
 struct candidate {
-	int64_t trial, attempt, priority, reached, slots, memory_mb, gpus;
+	struct place_in_line place;
+	int64_t attempt;
+	struct queue *queue;
 };
 
 #define FIRST_READY(trials)                                                                     \
 	"select id, attempt, priority, reached from " trials                                    \
-	" where state = 'ready' and held = 0 and ask = ?1 "                                     \
-	"and not_before_ms <= ?2 and not exists (select 1 from refusal r where "                \
-	"r.trial = trial.id and r.worker = ?3 and r.until_ms > ?2) and not (?4 and errors > 0 " \
-	"and "                                                                                  \
-	"not_before_ms + ?5 > ?2 and worker = ?3) "                                             \
+	" where state = 'ready' and held = 0 and study = ?1 and ask = ?2 "                      \
+	"and not_before_ms <= ?3 and not exists (select 1 from refusal r where "                \
+	"r.trial = trial.id and r.worker = ?4 and r.until_ms > ?3) and not (?5 and errors > 0 " \
+	"and not_before_ms + ?6 > ?3 and worker = ?4) "                                         \
 	"order by priority desc, reached desc, id limit 1"
 /* Of a full store, it is looked for from its checkpoints on: they are few then. */
 #define BEGUN                                                                            \
@@ -75,53 +82,67 @@ struct candidate {
 	"name = 'checkpoint' and state = 'present' and not final) cross join trial on "  \
 	"trial.id = begun"
 
-/* The first ready trial that asks exactly this, if the worker may have it. */
-static bool first_ready(struct turn *t, const struct room *room, int64_t ask, struct candidate *c)
+/* Its first trial, if the worker may have it; else the first that it may. */
+static bool first_ready(struct turn *t, const struct room *room, struct queue *q,
+                        struct candidate *c)
 {
-	struct sql_rows *rows =
-	        sql_query(t->db, t->full ? FIRST_READY(BEGUN) : FIRST_READY("trial"), ask,
-	                  t->now_ms, room->worker, room->others, OTHER_AGENT_MS);
+	struct sql_rows *rows = sql_query(
+	        t->db, t->full ? FIRST_READY(BEGUN) : FIRST_READY("trial indexed by trial_ready"),
+	        q->study, q->ask, t->now_ms, room->worker, room->others, OTHER_AGENT_MS);
 
 	if (!sql_next(rows))
 		return false;
-	c->trial = sql_int(rows, 0);
-	c->attempt = sql_int(rows, 1);
-	c->priority = sql_int(rows, 2);
-	c->reached = sql_int(rows, 3);
+	*c = (struct candidate){q->first, sql_int(rows, 1), q};
+	c->place.trial = sql_int(rows, 0);
+	c->place.priority = sql_int(rows, 2);
+	c->place.reached = sql_int(rows, 3);
 	sql_end(rows);
 	return true;
 }
 
-/* By priority; then those that were let go on from a rung, the farthest first; then by age. */
-static bool comes_before(const struct candidate *a, const struct candidate *b)
+/* Whether the worker has the data set and the labels that are asked for. */
+static bool has(struct turn *t, struct room *room, int64_t ask)
 {
-	if (a->priority != b->priority)
-		return a->priority > b->priority;
-	if (a->reached != b->reached)
-		return a->reached > b->reached;
-	return a->trial < b->trial;
+	for (size_t i = 0; i < room->answer_count; i++)
+		if (room->answers[i].ask == ask)
+			return room->answers[i].has;
+	bool answer =
+	        sql_get_int(t->db, 0,
+	                    "select 1 from ask where id = ?1 and (data_digest = '' or data_digest "
+	                    "in (select value ->> '$.digest' from worker, json_each(worker.data) "
+	                    "where worker.id = ?2)) and (labels = '[]' or not exists (select value "
+	                    "from json_each(ask.labels) except select value from worker, "
+	                    "json_each(worker.labels) where worker.id = ?2))",
+	                    ask, room->worker) == 1;
+	room->answers = xrealloc(room->answers, (room->answer_count + 1) * sizeof *room->answers);
+	room->answers[room->answer_count++] = (struct answer){ask, answer};
+	return answer;
 }
 
-/* The best trial among the firsts of every ask that fits into the room. */
-static bool choose(struct turn *t, const struct room *room, struct candidate *best)
+static bool fits(struct turn *t, struct room *room, const struct queue *q)
 {
-	struct sql_rows *asks = sql_query(
-	        t->db,
-	        "select id, ranks, threads, memory_mb, gpus from ask where ranks <= ?1 and "
-	        "memory_mb <= ?2 and gpus <= ?3 and (data_digest = '' or data_digest in (select "
-	        "value ->> '$.digest' from worker, json_each(worker.data) where worker.id = ?4)) "
-	        "and (labels = '[]' or not exists (select value from json_each(ask.labels) except "
-	        "select value from worker, json_each(worker.labels) where worker.id = ?4)) and "
-	        "minutes * 60000 <= ?5",
-	        room->slots, room->memory_mb, room->gpus, room->worker, room->left_ms);
-	bool found = false;
+	return slots_of(q->ranks, q->threads, room->threads) <= room->slots &&
+	       q->memory_mb <= room->memory_mb && q->gpus <= room->gpus &&
+	       q->minutes * 60000 <= room->left_ms && (!q->picky || has(t, room, q->ask));
+}
 
-	while (sql_next(asks)) {
-		struct candidate c = {.memory_mb = sql_int(asks, 3), .gpus = sql_int(asks, 4)};
-		c.slots = slots_of(sql_int(asks, 1), sql_int(asks, 2), room->threads);
-		if (c.slots > room->slots || !first_ready(t, room, sql_int(asks, 0), &c))
+/* The first trial of all that fit into the room.  Queues come by their firsts, so that mostly one
+ * is looked at; a worker that may not have a queue's first may find a better one further on. */
+static bool choose(struct turn *t, struct room *room, struct candidate *best)
+{
+	bool found = false;
+	struct queue *q;
+
+	queues_begin(t->queues);
+	while ((q = queues_next(t->queues)) && !(found && place_before(&best->place, &q->first))) {
+		struct candidate c;
+		if (!fits(t, room, q))
 			continue;
-		if (!found || comes_before(&c, best))
+		if (!first_ready(t, room, q, &c)) {
+			queue_look(q, t->db, t->now_ms);
+			continue;
+		}
+		if (!found || place_before(&c.place, &best->place))
 			*best = c;
 		found = true;
 	}
@@ -143,20 +164,21 @@ static bool lease_one(struct turn *t, int64_t worker, const struct candidate *c)
 	struct trial_change change = {.worker = worker,
 	                              .attempt = attempt,
 	                              .lease_until_ms = t->now_ms + t->options->lease_ms};
+	int64_t trial = c->place.trial;
 	char token[SHA256_HEX], hashed[SHA256_HEX];
 	struct artifact resume;
-	bool resumes = artifact_resume(t->db, c->trial, &resume);
+	bool resumes = artifact_resume(t->db, trial, &resume);
 
-	if (!trial_move(t->db, t->now_ms, c->trial, c->attempt, ON_LEASE, &change))
+	if (!trial_move(t->db, t->now_ms, trial, c->attempt, ON_LEASE, &change))
 		return false;
-	lease_token(t->options->secret, c->trial, attempt, token);
+	lease_token(t->options->secret, trial, attempt, token);
 	sha256_hex(token, strlen(token), hashed);
 	sql_run(t->db,
 	        "insert into attempt(trial, attempt, worker, token_sha256, started_ms, numerics, "
 	        "from_artifact, from_step, step) select ?1, ?2, id, ?3, ?4, numerics, nullif(?5, "
 	        "0), ?6, "
 	        "?6 from worker where id = ?7",
-	        c->trial, attempt, (const char *)hashed, t->now_ms, resumes ? resume.id : 0,
+	        trial, attempt, (const char *)hashed, t->now_ms, resumes ? resume.id : 0,
 	        resumes ? resume.step : 0, worker);
 	return true;
 }
@@ -167,14 +189,20 @@ int lease_assign(struct turn *t, int64_t worker)
 	struct candidate c;
 	int leased = 0;
 
-	if (!t->leasing || !room_load(t, worker, &room))
+	if (!t->leasing || !room_load(t, worker, &room) || room.slots < 1)
 		return 0;
+	if (!t->queues) {
+		t->queues = xcalloc(1, sizeof *t->queues);
+		queues_load(t->queues, t->db, t->now_ms);
+	}
 	while (!t->db->failure && choose(t, &room, &c) && lease_one(t, worker, &c)) {
-		room.slots -= c.slots;
-		room.memory_mb -= c.memory_mb;
-		room.gpus -= c.gpus;
+		room.slots -= slots_of(c.queue->ranks, c.queue->threads, room.threads);
+		room.memory_mb -= c.queue->memory_mb;
+		room.gpus -= c.queue->gpus;
+		queues_took(t->queues, c.queue);
 		leased++;
 	}
+	free(room.answers);
 	return leased;
 }
 

@@ -204,6 +204,7 @@ static void send_orders(struct turn *t, const struct heard *heard)
 	add_leases(t, holds, heard);
 	add_stops(t, holds, heard);
 	cJSON_AddNumberToObject(body, "beat_ms", (double)t->options->beat_ms);
+	cJSON_AddNumberToObject(body, "credits", (double)turn_credits(t));
 	turn_send(t, heard->agent, WIRE_ORDERS, body);
 }
 

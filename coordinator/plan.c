@@ -133,11 +133,13 @@ static bool holds_all(const cJSON *old, const cJSON *values)
 }
 
 /* More values of a swept field, or more trials of a search that draws them, are what a study grows
- * by. */
+ * by; its share of the agents is no part of what it is. */
 static bool is_growth(const char *path, const cJSON *old, const cJSON *changed, bool grid)
 {
 	size_t length = strlen(path);
 
+	if (strcmp(path, "share") == 0)
+		return true;
 	if (strcmp(path, "search.trials") == 0)
 		return !grid && cJSON_IsNumber(old) && cJSON_IsNumber(changed) &&
 		       changed->valuedouble > old->valuedouble;

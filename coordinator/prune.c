@@ -95,6 +95,7 @@ void prune_give_up(struct turn *t, int64_t study, int64_t id, const char *why)
 	        "= ? and role = 'trial'",
 	        study, id);
 	if (sql_get_int(t->db, 0, "select 1 from study_trial where trial = ? and wanted", id)) {
+		trial_hold(t->db, id);
 		prune_let_go_on(t, id);
 		return;
 	}
@@ -191,6 +192,15 @@ static void look_everywhere(struct turn *t, int64_t trial, bool at_rung)
 	                            "st.wanted and s.judge is not null and st.study > ?",
 	                            trial, study)))
 		look(t, study, trial, at_rung);
+}
+
+bool prune_reads(struct sql *db, int64_t trial, const char *metric)
+{
+	return sql_get_int(db, 0,
+	                   "select 1 from study_trial st join study s on s.id = st.study where "
+	                   "st.trial = ? and s.judge is not null and coalesce(s.sweep ->> "
+	                   "'$.prune.metric', s.sweep ->> '$.objective[0].metric', 'accuracy') = ?",
+	                   trial, metric) == 1;
 }
 
 void prune_reported(struct turn *t, int64_t trial)

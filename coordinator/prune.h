@@ -20,6 +20,9 @@ void prune_reported(struct turn *t, int64_t trial);
  * stop let it go on until they say no. */
 int64_t prune_until(struct sql *db, int64_t trial);
 
+/* Whether a study that wants the trial compares by this metric, at any epoch and at any time. */
+bool prune_reads(struct sql *db, int64_t trial, const char *metric);
+
 /* The attempt has trained as far as it was let: it waits, or is let go on meanwhile. */
 void prune_at_rung(struct turn *t, const struct trial *trial);
 

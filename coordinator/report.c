@@ -2,6 +2,7 @@
 #include "coordinator/artifact.h"
 #include "coordinator/notice.h"
 #include "coordinator/prune.h"
+#include "coordinator/series.h"
 #include "coordinator/turn.h"
 #include "coordinator/view.h"
 #include "coordinator/worker.h"
@@ -38,26 +39,6 @@ static cJSON *reply_body(const struct report *r)
 	return body;
 }
 
-/* Rows of an older attempt never replace those of a newer one. */
-static void save_rows(struct turn *t, const struct report *r, const cJSON *rows)
-{
-	const cJSON *row = NULL;
-
-	cJSON_ArrayForEach (row, rows) {
-		const char *name = json_text(row, "name", NULL);
-		if (!name)
-			continue;
-		sql_run(t->db,
-		        "insert into metric(trial, name, step, epoch, value, attempt) "
-		        "values(?, ?, ?, nullif(?, -1), ?, ?) on conflict do update set "
-		        "epoch = excluded.epoch, value = excluded.value, attempt = "
-		        "excluded.attempt "
-		        "where excluded.attempt >= metric.attempt",
-		        r->id, name, json_int(row, "step", 0), json_int(row, "epoch", -1),
-		        json_real(row, "value", NAN), r->attempt);
-	}
-}
-
 void on_metrics(struct turn *t, const cJSON *body)
 {
 	struct report r;
@@ -68,7 +49,7 @@ void on_metrics(struct turn *t, const cJSON *body)
 		turn_hear(t, r.worker, NULL, NULL, 0);
 		return;
 	}
-	save_rows(t, &r, json_at(body, "rows"));
+	series_save(t, r.id, r.attempt, json_at(body, "rows"));
 	cJSON *reply = reply_body(&r);
 	cJSON_AddNumberToObject(reply, "batch", (double)json_int(body, "batch", 0));
 	turn_reply(t, WIRE_METRICS_SAVED, reply);
@@ -148,7 +129,7 @@ void on_checkpoint(struct turn *t, const cJSON *body)
 		return;
 	}
 	note_numerics(t, &r, numerics);
-	save_rows(t, &r, json_at(body, "rows"));
+	series_save(t, r.id, r.attempt, json_at(body, "rows"));
 	artifact_add(t->db, t->now_ms,
 	             &(struct artifact_new){.trial = r.id,
 	                                    .attempt = r.attempt,
@@ -295,7 +276,7 @@ void on_done(struct turn *t, const cJSON *body)
 	if (wanted && need(t, &r, artifacts))
 		return;
 	if (wanted && finish(t, &r)) {
-		save_rows(t, &r, json_at(body, "rows"));
+		series_save(t, r.id, r.attempt, json_at(body, "rows"));
 		save_result(t, &r, body);
 		save_tree(t, &r, body);
 		save_ood(t, &r, body);

@@ -8,6 +8,7 @@
 #include "coordinator/reader.h"
 #include "coordinator/store.h"
 #include "coordinator/turn.h"
+#include "coordinator/wal.h"
 #include "coordinator/web/artifacts.h"
 #include "core/base/clock.h"
 #include "core/base/file.h"
@@ -27,7 +28,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-enum { BATCH = 256, POLL_MS = 500, RETRY_MS = 1000, LINGER_MS = 500 };
+enum { BATCH = 256, PEER_MESSAGES = 1000, POLL_MS = 500, RETRY_MS = 1000, LINGER_MS = 500 };
 
 #define INSIDE "inproc://turn"
 
@@ -47,7 +48,10 @@ struct server {
 	bool drained;
 	char (*deleted)[SHA256_HEX];
 	size_t deleted_count;
-	int64_t wake_ms, complained_ms, log_looked_ms;
+	int64_t wake_ms, complained_ms;
+	struct wal_watch wal;
+	const char *note; /* the kind of an event that no turn has recorded yet, or null */
+	struct text note_text;
 	int64_t superseded;
 	bool more, stop;
 };
@@ -79,6 +83,11 @@ static void *router(struct server *s)
 	int64_t largest = WIRE_BODY_BYTES;
 	void *socket = zmq_socket(s->zmq, ZMQ_ROUTER);
 
+	/* Of what one peer sends so much waits here, the rest with the peer; they are heard in
+	 * turn.  What a peer does not read is thrown away beyond as much, and said again when it
+	 * repeats. */
+	set_int(socket, ZMQ_RCVHWM, PEER_MESSAGES);
+	set_int(socket, ZMQ_SNDHWM, PEER_MESSAGES);
 	set_int(socket, ZMQ_LINGER, LINGER_MS);
 	set_int(socket, ZMQ_ROUTER_HANDOVER,
 	        1); /* an agent that comes back over a new connection */
@@ -245,6 +254,7 @@ static int start(struct server *s, struct error *e)
 	t->pin = s->certificate.pem ? s->certificate.pin : NULL;
 	t->secret = s->secret;
 	t->files = import_files(s->folder);
+	s->wal = (struct wal_watch){.database = o->database, .bytes_max = o->wal_bytes};
 	t->notifies = o->notify != NULL;
 	t->quota_bytes = o->artifact_quota;
 	if (o->notify)
@@ -371,7 +381,9 @@ static void turn(struct server *s)
 	                        .drained = s->drained,
 	                        .free_bytes = disk_free_bytes(s->folder),
 	                        .deleted = s->deleted,
-	                        .deleted_count = s->deleted_count};
+	                        .deleted_count = s->deleted_count,
+	                        .note = s->note,
+	                        .note_text = s->note_text.data};
 	struct turn_output out;
 	struct error e = {{0}};
 
@@ -389,6 +401,8 @@ static void turn(struct server *s)
 		s->more = out.more || !in.drained;
 		s->superseded = out.superseded;
 		s->stop = out.stop || out.superseded;
+		s->note = NULL;
+		text_release(&s->note_text);
 	}
 	turn_output_release(&out);
 }
@@ -404,21 +418,14 @@ static void pass_answers(struct server *s)
 	}
 }
 
-/* SQLite empties its log when nobody reads; a query that never ends lets it grow. */
+/* A log that has become large, or small again: an event of the next turn. */
 static void watch_log(struct server *s)
 {
-	enum { MINUTE_MS = 60000, LARGE_MB = 1024 };
-	int64_t now = clock_monotonic_ms();
-
-	if (now - s->log_looked_ms < MINUTE_MS)
+	if (s->note)
 		return;
-	s->log_looked_ms = now;
-	char *path = xformat("%s-wal", s->options->database);
-	int64_t megabytes = file_bytes(path) >> 20;
-	if (megabytes >= LARGE_MB)
-		log_warn("%s has grown to %ld MB: a program keeps reading the database; end it",
-		         path, (long)megabytes);
-	free(path);
+	s->note = wal_look(&s->wal, s->store.db.handle, clock_monotonic_ms(), &s->note_text);
+	if (s->note)
+		log_warn("%s", s->note_text.data);
 }
 
 static void loop(struct server *s)
@@ -436,7 +443,7 @@ static void loop(struct server *s)
 		pass_answers(s);
 		receive(s);
 		watch_log(s);
-		if (first || s->more || s->batch_count || s->wake_ms <= clock_wall_ms())
+		if (first || s->more || s->batch_count || s->note || s->wake_ms <= clock_wall_ms())
 			turn(s);
 		first = false;
 	}
@@ -463,6 +470,7 @@ static void stop(struct server *s)
 	free(s->endpoint);
 	free(s->url);
 	certificate_release(&s->certificate);
+	text_release(&s->note_text);
 }
 
 int serve_run(const struct serve_options *options, struct error *e)

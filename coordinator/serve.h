@@ -13,6 +13,7 @@ struct serve_options {
 	int http_port;             /* 0: any free one */
 	const char *http_url;      /* what agents are told; null: as the server says */
 	int64_t lease_ms, beat_ms; /* 0: the turn's defaults */
+	int64_t wal_bytes;         /* a larger write-ahead log is reported; 0: 1 GB */
 	bool allow_network;
 	const char *notify;     /* URL that notices are sent to; null: none are made */
 	int64_t artifact_quota; /* bytes, as quota.h has it; 0: none */

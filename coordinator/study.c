@@ -62,14 +62,15 @@ static int64_t study_save(struct turn *t, const char *name, int64_t id, const cJ
 	if (id)
 		sql_run(t->db,
 		        "update study set sweep = ?1, digests = ?2, total = ?3, cursor = "
-		        "iif(?1 " IS_ADAPTIVE ", cursor, 0), due = 1, "
+		        "iif(?1 " IS_ADAPTIVE ", cursor, 0), due = 1, share = ?1 ->> '$.share', "
 		        "judge = iif(?1 ->> '$.prune.kind' = 'none', null, 1), "
 		        "state = 'active', pause_now = 0 where id = ?4",
 		        (const char *)text, (const char *)known, total, id);
 	else
 		sql_run(t->db,
-		        "insert into study(name, sweep, digests, total, created_ms, judge) "
-		        "values(?1, ?2, ?3, ?4, ?5, iif(?2 ->> '$.prune.kind' = 'none', null, 0))",
+		        "insert into study(name, sweep, digests, total, created_ms, share, judge) "
+		        "values(?1, ?2, ?3, ?4, ?5, ?2 ->> '$.share', iif(?2 ->> '$.prune.kind' = "
+		        "'none', null, 0))",
 		        name, (const char *)text, (const char *)known, total, t->now_ms);
 	free(text);
 	free(known);

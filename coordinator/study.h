@@ -71,7 +71,7 @@ int trial_resolve(cJSON *trial, struct study_digests *digests, struct error *e);
 int64_t trial_want(struct turn *t, struct study_target *study, const cJSON *trial, int64_t number,
                    const char *assignment, struct error *e);
 
-/* Sets `held` of a study's trials, or of one. */
+/* Sets `held` and `study` of a study's trials, or of one, after who wants them has changed. */
 void study_hold(struct sql *db, int64_t study);
 void trial_hold(struct sql *db, int64_t trial);
 #endif

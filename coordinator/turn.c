@@ -6,6 +6,7 @@
 #include "coordinator/generation.h"
 #include "coordinator/notice.h"
 #include "coordinator/prune.h"
+#include "coordinator/queue.h"
 #include "coordinator/quota.h"
 #include "coordinator/search.h"
 #include "core/base/json.h"
@@ -20,6 +21,8 @@ const struct turn_options turn_defaults = {
         .lost_limit = 5,
         .error_delay_ms = 5000,
         .free_bytes_min = 256 << 20,
+        .metric_rows = 10000,
+        .credits = 4096,
         .chunk = 1000,
 };
 
@@ -81,6 +84,17 @@ void turn_hear(struct turn *t, int64_t worker, const char *agent, const cJSON *h
 		heard[i].holds = holds;
 		heard[i].seq = seq;
 	}
+}
+
+int64_t turn_credits(struct turn *t)
+{
+	if (!t->credits) {
+		int64_t agents = sql_get_int(t->db, 1,
+		                             "select max(count(*), 1) from worker indexed by "
+		                             "worker_up where state = 'up'");
+		t->credits = t->options->credits > agents ? t->options->credits / agents : 1;
+	}
+	return t->credits;
 }
 
 int64_t turn_worker(struct turn *t)
@@ -282,6 +296,8 @@ static void run(struct coordinator *c, struct turn *t, const struct turn_input *
 	search_looked(t->db, proposals);
 	mind_the_gap(c, t, in);
 	note_disk(c, t, in);
+	if (in->note)
+		event_add(t->db, t->now_ms, in->note, 0, 0, 0, "%s", in->note_text);
 	forget_deleted(t, in);
 	for (size_t i = 0; i < in->count && !sql_failed_by_world(t->db); i++)
 		handle(t, &in->messages[i]);
@@ -335,6 +351,9 @@ int turn_run(struct coordinator *c, const struct turn_input *in, struct turn_out
 	for (size_t i = 0; i < t.heard_count; i++)
 		free(t.heard[i].agent);
 	free(t.heard);
+	if (t.queues)
+		queues_release(t.queues);
+	free(t.queues);
 	proposals_release(&proposals);
 	return status;
 }

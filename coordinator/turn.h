@@ -12,12 +12,16 @@
 #include "coordinator/study.h"
 #include "schemas/wire.h"
 
+struct queues;
+
 struct turn_options {
 	int64_t lease_ms, beat_ms;
 	int64_t lost_limit;       /* losses in a row without progress: failed */
 	int64_t error_delay_ms;   /* first backoff after an error; doubles */
 	int64_t free_bytes_min;   /* with less disk, nothing is leased */
 	int64_t quota_bytes;      /* of the artifact store (quota.h); 0: none */
+	int64_t metric_rows;      /* of a trial's metric; more are thinned (series.h) */
+	int64_t credits;          /* METRICS on their way, of all agents together */
 	int64_t chunk;            /* trials made of a sweep in one turn */
 	const char *url, *pin;    /* of the artifact store, for agents; pin null: it has no TLS */
 	bool notifies;            /* notices are sent to somebody */
@@ -35,6 +39,7 @@ struct turn_input {
 	bool alone;                  /* no agent can hear what is sent: nothing is leased */
 	char (*deleted)[SHA256_HEX]; /* of the last output's, what was deleted */
 	size_t deleted_count;
+	const char *note, *note_text; /* kind and text of an event to record; null: none */
 };
 
 struct turn_output {
@@ -86,7 +91,9 @@ struct turn {
 	const struct message *message; /* being handled */
 	struct heard *heard;
 	size_t heard_count;
-	bool all;   /* every agent may get work, not only those heard */
+	struct queues *queues; /* of ready trials; null: nobody had room yet */
+	int64_t credits;       /* of each agent; 0: not divided yet */
+	bool all;              /* every agent may get work, not only those heard */
 	bool wants; /* studies have come to want other trials: those that wait at rungs may go on */
 };
 
@@ -96,6 +103,9 @@ void turn_send(struct turn *t, const char *agent, enum wire_kind kind, cJSON *bo
 
 /* Notes that an agent is to be given ORDERS at the end of the turn. */
 void turn_hear(struct turn *t, int64_t worker, const char *agent, const cJSON *holds, int64_t seq);
+
+/* METRICS that an agent may have on their way: its part of all, at least one. */
+int64_t turn_credits(struct turn *t);
 
 /* The worker that a message's agent is; 0, and AGAIN queued, when we do not know it. */
 int64_t turn_worker(struct turn *t);

@@ -64,6 +64,9 @@ static const struct part parts[] = {
                 " t.id = i.input where i.trial = ?1"},
         {.key = "result",
          .sql = "select metric, value from result where trial = ?1 order by metric"},
+        {.key = "thinned metrics",
+         .sql = "select name metric, rows, first \"from step\", stride \"every\" from series where"
+                " trial = ?1 and stride > 1 order by name"},
         {.key = "categories",
          .sql = "select category, name, metric, value from category_metric where trial = ?1"
                 " order by metric, category",

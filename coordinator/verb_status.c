@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 static const char studies_sql[] =
-        "select s.name study, s.state, count(t.id) trials,"
+        "select s.name study, s.state, s.share, count(t.id) trials,"
         " sum(t.state = 'done') done, sum(t.state = 'leased') running,"
         " sum(t.state in ('waiting', 'ready', 'paused')) waiting,"
         " sum(t.state = 'pruned') stopped,"
@@ -154,7 +154,8 @@ static void print_notes(struct database *d)
 	struct rows r;
 	if (verb_query(d, &r, &unheard,
 	               "select kind, text from event where kind in ('quarantined',"
-	               " 'wal_large', 'disk_low', 'quota') and at_ms > 1000 * (unixepoch() - "
+	               " 'wal_large', 'wal_small', 'disk_low', 'quota') and at_ms > 1000 * "
+	               "(unixepoch() - "
 	               "86400) order "
 	               "by seq desc limit 3",
 	               0, NULL))

@@ -12,22 +12,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Held: every study that wants the trial is paused. */
-#define HELD                                                                                     \
-	"coalesce((select min(iif(s.state = 'paused', 1 + s.pause_now, 0)) from study_trial st " \
-	"join study s on s.id = st.study where st.trial = trial.id and st.wanted), 0)"
+/* Held: every study that wants the trial is paused.  Study: whose share its lease counts for. */
+#define HOLD                                                                                       \
+	"held = coalesce((select min(iif(s.state = 'paused', 1 + s.pause_now, 0)) from "           \
+	"study_trial st join study s on s.id = st.study where st.trial = trial.id and "            \
+	"st.wanted), "                                                                             \
+	"0), study = coalesce((select st.study from study_trial st join study s on s.id = "        \
+	"st.study where st.trial = trial.id and st.wanted order by s.state <> 'active', st.study " \
+	"limit 1), 0)"
 
 void study_hold(struct sql *db, int64_t study)
 {
 	sql_run(db,
-	        "update trial set held = " HELD
+	        "update trial set " HOLD
 	        " where id in (select trial from study_trial where study = ?)",
 	        study);
 }
 
 void trial_hold(struct sql *db, int64_t trial)
 {
-	sql_run(db, "update trial set held = " HELD " where id = ?", trial);
+	sql_run(db, "update trial set " HOLD " where id = ?", trial);
 }
 
 /* The file's bytes have come into the store: those that wait for them look again. */
@@ -210,13 +214,14 @@ static void link_parent(struct sql *db, int64_t study, int64_t trial)
 		        "update rung set verdict = 'promoted' where study = ? and trial = ? and "
 		        "verdict is null",
 		        study, trial);
-		return;
+	} else {
+		sql_run(db,
+		        "insert into study_trial(study, number, trial, role) select ?1, "
+		        "min(coalesce(min(number), 0), 0) - 1, ?2, 'parent' from study_trial where "
+		        "study = ?1",
+		        study, trial);
 	}
-	sql_run(db,
-	        "insert into study_trial(study, number, trial, role) select ?1, "
-	        "min(coalesce(min(number), 0), 0) - 1, ?2, 'parent' from study_trial where study = "
-	        "?1",
-	        study, trial);
+	trial_hold(db, trial);
 }
 
 static int64_t want_spec(struct turn *t, struct study_target *study, const cJSON *trial,
@@ -335,7 +340,7 @@ int64_t trial_want(struct turn *t, struct study_target *study, const cJSON *tria
                    const char *assignment, struct error *e)
 {
 	cJSON *copy = cJSON_Duplicate(trial, true);
-	int64_t id = 0, input = 0;
+	int64_t id = 0;
 
 	if (trial_resolve(copy, &study->digests, e) == 0)
 		id = want_spec(t, study, copy, e);
@@ -350,10 +355,5 @@ int64_t trial_want(struct turn *t, struct study_target *study, const cJSON *tria
 	prune_joined(t, study->id, id);
 	t->wants = true;
 	view_note_metrics(t->db, id); /* it may be done already */
-	while ((input = sql_get_int(
-	                t->db, 0,
-	                "select min(input) from trial_input where trial = ? and input > ?", id,
-	                input)))
-		trial_hold(t->db, input);
 	return id;
 }

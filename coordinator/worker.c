@@ -61,6 +61,7 @@ void on_hello(struct turn *t, const cJSON *body)
 		cJSON_AddStringToObject(reply, "pin", t->options->pin);
 	cJSON_AddStringToObject(reply, "version", WIRE_VERSION);
 	generation_describe(t, reply);
+	cJSON_AddNumberToObject(reply, "credits", (double)turn_credits(t));
 	turn_reply(t, WIRE_WELCOME, reply);
 	free(labels);
 	free(data);

@@ -30,7 +30,8 @@ create table study(
 	due integer not null default 1,          -- more may be made now: this turn looks
 	judge integer,                           -- 1: a rung may be complete now; null: it prunes nothing
 	news integer not null default 0,         -- a trial of it has ended: this turn looks whether all have
-	best real                                -- of its first objective, so far; larger is better
+	best real,                               -- of its first objective, so far; larger is better
+	share integer not null default 1         -- of the agents, beside other studies (queue.h)
 ) strict;
 
 create table ask(                            -- the different things that trials ask of an agent
@@ -62,15 +63,17 @@ create table trial(
 	losses integer not null default 0,       -- counted against the limit of losses without progress
 	why text,                                -- the last error, as the user reads it
 	created_ms integer not null, ready_ms integer, started_ms integer, ended_ms integer,
-	reached integer not null default 0       -- epochs after which it waited at a rung
+	reached integer not null default 0,      -- epochs after which it waited at a rung
+	study integer not null default 0         -- whose share its lease counts for: the oldest active one that wants it
 ) strict;
-create index trial_ready on trial(ask, priority desc, reached desc, id) where state = 'ready' and held = 0;
+create index trial_ready on trial(study, ask, priority desc, reached desc, id)
+	where state = 'ready' and held = 0;
 create index trial_open on trial(id) where ended_ms is null;
 create index trial_state on trial(id, state); -- for counting: a trial's row is a page long
 create index trial_backoff on trial(not_before_ms) where state = 'ready' and not_before_ms > 0;
 create index trial_paused on trial(id) where state = 'paused';
 create index trial_lease on trial(lease_until_ms) where state = 'leased';
-create index trial_worker on trial(worker) where state = 'leased';
+create index trial_worker on trial(worker, study, ask) where state = 'leased';
 create index trial_unsettled on trial(id) where unsettled = 1;
 
 create table study_trial(                    -- which study wants which trial, under which number
@@ -142,6 +145,15 @@ create table metric(                         -- a later attempt replaces the row
 	value real,                              -- null: not a number
 	attempt integer not null,
 	primary key (trial, name, step)
+) strict, without rowid;
+
+create table series(                         -- metrics that are counted, to be thinned (series.h)
+	trial integer not null references trial(id),
+	name text not null,
+	first integer not null,                  -- step of the first row
+	stride integer not null,                 -- kept are steps at multiples of this behind it, and the last
+	rows integer not null,
+	primary key (trial, name)
 ) strict, without rowid;
 
 create table result(                         -- final figures, written with 'done'
@@ -254,6 +266,7 @@ create table worker(
 	key text,                                -- CURVE's public key that this name belongs to
 	until_ms integer                         -- when its time is over; null: never
 ) strict;
+create index worker_up on worker(id) where state = 'up';
 
 create table key(                            -- who may speak to the coordinator (gate.h)
 	public text primary key,                 -- CURVE's, in Z85

@@ -54,6 +54,33 @@ static void what_is_not_acknowledged_is_said_again(void **state)
 	assert_int_equal(l->dones, dones);
 }
 
+/* Few batches at a time, each with all that has come meanwhile; beats go on. */
+static void metrics_keep_to_the_credits_and_all_arrive(void **state)
+{
+	enum { STEPS_RUN = 300, CREDITS = 3 };
+	struct coordinator_fake *c = *state;
+	struct fake_lease *l = fake_lease_add(c, 1, 1, "{\"steps\": 100000, \"step_ms\": 2}", NULL);
+	c->slow = true;
+	c->credits = CREDITS;
+	fake_agent_start(c, NULL);
+	fake_until(c, l->step >= STEPS_RUN);
+	assert_int_equal(c->batch_most, CREDITS);
+	int beats = c->beats, arrived = 0;
+	for (int64_t until = clock_monotonic_ms() + PATIENCE_MS;
+	     arrived < STEPS_RUN && clock_monotonic_ms() < until; arrived = 0) {
+		fake_acknowledge(c, l);
+		fake_pump_ms(c, 30);
+		for (int i = 1; i <= STEPS_RUN; i++)
+			arrived += c->steps[i];
+		if (arrived >= STEPS_RUN)
+			break;
+	}
+	assert_int_equal(arrived, STEPS_RUN);
+	assert_int_equal(c->batch_most, CREDITS);
+	assert_true(c->beats > beats);
+	l->listed = false;
+}
+
 static void job_goes_on_while_the_coordinator_is_away(void **state)
 {
 	struct coordinator_fake *c = *state;
@@ -357,6 +384,7 @@ int main(int argc, char **argv)
 	        LAW(lease_runs_and_its_result_is_told),
 	        LAW(several_run_at_once),
 	        LAW(what_is_not_acknowledged_is_said_again),
+	        LAW(metrics_keep_to_the_credits_and_all_arrive),
 	        LAW(job_goes_on_while_the_coordinator_is_away),
 	        LAW(stop_ends_without_a_checkpoint),
 	        LAW(yield_sends_its_checkpoint_before_the_lease_goes_back),

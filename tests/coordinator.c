@@ -283,10 +283,31 @@ static void bytes_that_nobody_names_go_after_a_day(void **state)
 	turns_release(&t);
 }
 
+/* And at least one. */
+static void credits_are_divided_among_the_agents(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	t.coordinator.options.credits = 6;
+	static const int64_t expected[] = {6, 3, 2, 1, 1, 1, 1};
+	for (int i = 0; i < 7; i++) {
+		char *agent = xformat("agent%d", i);
+		turns_hello(&t, agent);
+		assert_int_equal(json_int(turns_reply(&t, WIRE_WELCOME), "credits", 0),
+		                 expected[i]);
+		free(agent);
+	}
+	turns_beat(&t, "agent0", "[]");
+	assert_int_equal(json_int(turns_reply(&t, WIRE_ORDERS), "credits", 0), 1);
+	turns_release(&t);
+}
+
 int main(void)
 {
 #define LAW(name) cmocka_unit_test(name)
 	const struct CMUnitTest tests[] = {
+	        LAW(credits_are_divided_among_the_agents),
 	        LAW(trials_flow_from_launch_to_done),
 	        LAW(an_unknown_agent_is_asked_to_say_hello_again),
 	        LAW(an_agent_speaks_for_itself_only),

@@ -26,7 +26,7 @@
 
 #include <cmocka.h>
 
-enum { LEASES = 4, BEAT_FAKE_MS = 50, PATIENCE_MS = 20000 };
+enum { LEASES = 4, BATCHES = 64, STEPS = 512, BEAT_FAKE_MS = 50, PATIENCE_MS = 20000 };
 static const char fake_token[] = "token";
 
 struct fake_lease {
@@ -54,7 +54,13 @@ struct coordinator_fake {
 	bool left;
 	bool need; /* the next DONE finds its first artifact gone */
 	int beats, hellos;
-	int64_t beat_ms, gap_ms; /* the last beat; the longest time between two */
+	int64_t beat_ms, gap_ms;  /* the last beat; the longest time between two */
+	int64_t credits;          /* 0: it does not say */
+	bool slow;                /* metrics are acknowledged by fake_acknowledge alone */
+	int64_t batches[BATCHES]; /* that wait for that */
+	int batch_count, batch_most;
+	int64_t acknowledged; /* the last of them */
+	bool steps[STEPS];    /* those of metrics that came */
 };
 
 static void fake_database(struct coordinator_fake *c)
@@ -258,6 +264,40 @@ static void fake_need(struct coordinator_fake *c, const struct message *m)
 	fake_reply(c, m, WIRE_NEED, body);
 }
 
+/* A batch waits for its acknowledgement, once, however often it is said. */
+static void fake_keep_batch(struct coordinator_fake *c, const cJSON *body)
+{
+	int64_t batch = json_int(body, "batch", -1);
+	const cJSON *row;
+	int i = 0;
+	cJSON_ArrayForEach (row, cJSON_GetObjectItemCaseSensitive(body, "rows"))
+		c->steps[json_int(row, "step", 0) % STEPS] = true;
+	while (i < c->batch_count && c->batches[i] != batch)
+		i++;
+	if (i < c->batch_count || batch <= c->acknowledged) /* said again meanwhile */
+		return;
+	assert_true(c->batch_count < BATCHES);
+	c->batches[c->batch_count++] = batch;
+	if (c->batch_count > c->batch_most)
+		c->batch_most = c->batch_count;
+}
+
+/* The oldest that waits. */
+static __attribute__((unused)) void fake_acknowledge(struct coordinator_fake *c,
+                                                     const struct fake_lease *l)
+{
+	if (!c->batch_count)
+		return;
+	cJSON *body = cJSON_CreateObject();
+	cJSON_AddNumberToObject(body, "trial", (double)l->trial);
+	cJSON_AddNumberToObject(body, "attempt", (double)l->attempt);
+	cJSON_AddNumberToObject(body, "batch", (double)c->batches[0]);
+	c->acknowledged = c->batches[0];
+	memmove(c->batches, c->batches + 1, (size_t)--c->batch_count * sizeof *c->batches);
+	struct message to = {.route = c->agent_name, .route_bytes = strlen(c->agent_name)};
+	fake_reply(c, &to, WIRE_METRICS_SAVED, body);
+}
+
 static void fake_report(struct coordinator_fake *c, const struct message *m)
 {
 	struct fake_lease *l = fake_lease_of(c, m->body);
@@ -266,6 +306,10 @@ static void fake_report(struct coordinator_fake *c, const struct message *m)
 	if (!l)
 		return;
 	l->metrics += m->kind == WIRE_METRICS;
+	if (c->slow && m->kind == WIRE_METRICS)
+		fake_keep_batch(c, m->body);
+	if (c->slow && (m->kind == WIRE_METRICS || m->kind == WIRE_CHECKPOINT))
+		return;
 	if (m->kind == WIRE_CHECKPOINT) {
 		snprintf(l->checkpoint, sizeof l->checkpoint, "%s",
 		         json_text(m->body, "sha256", ""));
@@ -313,6 +357,8 @@ static void fake_handle(struct coordinator_fake *c, const struct message *m)
 		cJSON_AddNumberToObject(body, "beat_ms", BEAT_FAKE_MS);
 		cJSON_AddStringToObject(body, "url", artifacts_url(c->artifacts));
 		cJSON_AddStringToObject(body, "version", WIRE_VERSION);
+		if (c->credits)
+			cJSON_AddNumberToObject(body, "credits", (double)c->credits);
 		fake_reply(c, m, WIRE_WELCOME, body);
 		break;
 	case WIRE_BEAT: fake_beat(c, m); break;

@@ -163,6 +163,7 @@ static void checkpoint_acknowledges_the_metrics_before_it(void **state)
 	for (int batch = 1; batch <= 3; batch++) {
 		char *body = xformat("{\"batch\": %d, \"rows\": []}", batch);
 		job_says(&w, WIRE_JOB_METRICS, body);
+		holding_tick(w.h, w.now_ms, AGAIN_MS, &(int64_t){100}, &w.acts);
 		free(body);
 	}
 	checkpoint(&w, 2); /* its batch is 2 */
@@ -174,6 +175,57 @@ static void checkpoint_acknowledges_the_metrics_before_it(void **state)
 	end(&w);
 }
 
+static void job_measures(struct world *w, int batch)
+{
+	char *body = xformat("{\"batch\": %d, \"rows\": [{\"name\": \"loss\", \"step\": %d}]}",
+	                     batch, batch);
+
+	job_says(w, WIRE_JOB_METRICS, body);
+	free(body);
+}
+
+/* Checkpoints and the last word do not wait for them. */
+static void metrics_wait_for_credits_and_go_together(void **state)
+{
+	struct world w;
+	int64_t credits = 2;
+	begin(&w, plain);
+	for (int batch = 1; batch <= 50; batch++) {
+		job_measures(&w, batch);
+		holding_tick(w.h, w.now_ms, AGAIN_MS, &credits, &w.acts);
+	}
+	assert_int_equal(count(&w, ACT_SEND), 2);
+	assert_int_equal(credits, 0);
+	assert_int_equal(outbox_in_flight(&w.h->outbox), 2);
+	assert_int_equal(w.h->outbox.count, 3);
+	assert_int_equal(w.h->outbox.items[2].batch, 50);
+	assert_int_equal(json_int(w.h->outbox.items[2].body, "batch", 0), 50);
+	assert_int_equal(cJSON_GetArraySize(json_at(w.h->outbox.items[2].body, "rows")), 48);
+	checkpoint(&w, 60);
+	transferred(&w, "60", TRANSFER_OK, true);
+	holding_tick(w.h, w.now_ms, AGAIN_MS, &credits, &w.acts);
+	assert_int_equal(count(&w, ACT_SEND), 3);
+	assert_int_equal(w.acts.items[w.acts.count - 1].message, WIRE_CHECKPOINT);
+	end(&w);
+}
+
+/* A coordinator that is away for days does not fill the agent's memory. */
+static void metrics_that_wait_are_bounded(void **state)
+{
+	struct world w;
+	int64_t none = 0, rows = 0;
+	begin(&w, plain);
+	for (int batch = 1; batch <= (METRICS_QUEUED + 3) * ROWS_TOGETHER; batch++)
+		job_measures(&w, batch);
+	holding_tick(w.h, w.now_ms, AGAIN_MS, &none, &w.acts);
+	for (size_t i = 0; i < w.h->outbox.count; i++)
+		rows += cJSON_GetArraySize(json_at(w.h->outbox.items[i].body, "rows"));
+	assert_int_equal(rows, METRICS_QUEUED * ROWS_TOGETHER);
+	assert_int_equal(w.h->outbox.items[w.h->outbox.count - 1].batch,
+	                 (METRICS_QUEUED + 3) * ROWS_TOGETHER);
+	end(&w);
+}
+
 static void lease_goes_back_after_the_checkpoint(void **state)
 {
 	struct world w;
@@ -181,14 +233,14 @@ static void lease_goes_back_after_the_checkpoint(void **state)
 	checkpoint(&w, 9);
 	job_says(&w, WIRE_JOB_ENDED, "{\"outcome\": \"yield\", \"text\": \"\"}");
 	exited(&w, NULL, false);
-	holding_tick(w.h, w.now_ms, AGAIN_MS, &w.acts);
+	holding_tick(w.h, w.now_ms, AGAIN_MS, &(int64_t){100}, &w.acts);
 	assert_int_equal(count(&w, ACT_SEND), 0); /* its bytes are not stored */
 	transferred(&w, "9", TRANSFER_OK, true);
-	holding_tick(w.h, w.now_ms, AGAIN_MS, &w.acts);
+	holding_tick(w.h, w.now_ms, AGAIN_MS, &(int64_t){100}, &w.acts);
 	assert_int_equal(count(&w, ACT_SEND), 1);
 	cJSON *saved = cJSON_Parse("{\"step\": 9, \"batch\": 9}");
 	holding_saved(w.h, WIRE_CHECKPOINT_SAVED, saved, &w.acts);
-	holding_tick(w.h, w.now_ms, AGAIN_MS, &w.acts);
+	holding_tick(w.h, w.now_ms, AGAIN_MS, &(int64_t){100}, &w.acts);
 	assert_int_equal(count(&w, ACT_SEND), 2);
 	assert_int_equal(w.acts.items[w.acts.count - 1].message, WIRE_ENDED);
 	assert_true(holding_saved(w.h, WIRE_ENDED_SAVED, saved, &w.acts));
@@ -203,7 +255,8 @@ static void repeats_back_off(void **state)
 	begin(&w, plain);
 	job_says(&w, WIRE_JOB_METRICS, "{\"batch\": 1, \"rows\": []}");
 	for (int i = 0; i < 64; i++, w.now_ms += AGAIN_MS)
-		holding_tick(w.h, w.now_ms - w.now_ms % AGAIN_MS, AGAIN_MS, &w.acts);
+		holding_tick(w.h, w.now_ms - w.now_ms % AGAIN_MS, AGAIN_MS, &(int64_t){100},
+		             &w.acts);
 	assert_in_range(count(&w, ACT_SEND), 7, 8);
 	end(&w);
 }
@@ -239,7 +292,7 @@ static void progress_without_a_step_is_no_progress(void **state)
 	for (int i = 0; i < 130; i++, w.now_ms += 500) {
 		job_says(&w, WIRE_JOB_PROGRESS,
 		         "{\"step\": 3, \"epoch\": 0, \"phase\": \"train\"}");
-		holding_tick(w.h, w.now_ms, AGAIN_MS, &w.acts);
+		holding_tick(w.h, w.now_ms, AGAIN_MS, &(int64_t){100}, &w.acts);
 	}
 	assert_int_equal(count(&w, ACT_KILL), 1);
 	assert_string_equal(exited(&w, NULL, true), "hung");
@@ -268,6 +321,8 @@ int main(void)
 	        cmocka_unit_test(every_ending_has_its_name),
 	        cmocka_unit_test(superseded_checkpoints_are_not_sent_and_leave_the_folder),
 	        cmocka_unit_test(checkpoint_acknowledges_the_metrics_before_it),
+	        cmocka_unit_test(metrics_wait_for_credits_and_go_together),
+	        cmocka_unit_test(metrics_that_wait_are_bounded),
 	        cmocka_unit_test(lease_goes_back_after_the_checkpoint),
 	        cmocka_unit_test(repeats_back_off),
 	        cmocka_unit_test(order_given_before_rank_0_listens_reaches_it),

@@ -23,6 +23,7 @@ enum { PATIENCE_MS = 30000 };
 
 static char *folder, *database;
 static int ready_pipe;
+static int64_t wal_bytes; /* of the coordinators; 0: the default */
 
 static int set_up(void **state)
 {
@@ -58,8 +59,10 @@ static pid_t serve(const char *listen, char endpoint[128])
 	pid_t child = fork();
 	if (child == 0) {
 		struct error e = {{0}};
-		struct serve_options options = {
-		        .database = database, .listen = listen, .ready = tell_endpoint};
+		struct serve_options options = {.database = database,
+		                                .listen = listen,
+		                                .wal_bytes = wal_bytes,
+		                                .ready = tell_endpoint};
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close(ends[0]);
 		ready_pipe = ends[1];
@@ -335,6 +338,119 @@ static void a_port_in_use_is_one_line(void **state)
 	end(child, SIGTERM);
 }
 
+static bool comes(const char *sql)
+{
+	for (int64_t until = clock_monotonic_ms() + PATIENCE_MS; clock_monotonic_ms() < until;) {
+		if (count(sql) > 0)
+			return true;
+		usleep(50000);
+	}
+	return false;
+}
+
+/* One that sends as fast as it can does not keep others from being heard. */
+static void a_flood_starves_nobody(void **state)
+{
+	enum { FLOOD = 10000 };
+	char endpoint[128];
+	pid_t child = serve("tcp://127.0.0.1:*", endpoint);
+	struct peer flood, client;
+	struct message m;
+
+	launch(endpoint, 1);
+	peer_init(&flood, "flood", endpoint);
+	peer_init(&client, "client", endpoint);
+	say(&client, WIRE_REQUEST, "{\"id\":1,\"verb\":\"ping\",\"args\":{}}");
+	hear_kind(&client, &m, WIRE_REPLY);
+	message_release(&m);
+	say(&flood, WIRE_HELLO,
+	    "{\"agent\":\"flood\",\"name\":\"flood\",\"pid\":1,\"ranks\":1,\"threads\":1,\"memory_"
+	    "mb\":"
+	    "100000,\"gpus\":0,\"labels\":[],\"data\":[],\"numerics\":\"n\",\"holds\":[],"
+	    "\"version\":"
+	    "\"trawl/1\"}");
+	hear_kind(&flood, &m, WIRE_ORDERS);
+	message_release(&m);
+	for (int i = 0; i < FLOOD; i++)
+		say(&flood, WIRE_METRICS,
+		    "{\"agent\":\"flood\",\"trial\":1,\"attempt\":1,\"batch\":%d,\"rows\":[{"
+		    "\"name\":\"loss\",\"step\":%d,\"value\":1}]}",
+		    i, i);
+	say(&client, WIRE_REQUEST, "{\"id\":2,\"verb\":\"ping\",\"args\":{}}");
+	hear_kind(&client, &m, WIRE_REPLY);
+	int64_t before = count("select coalesce(max(step), 0) from metric");
+	message_release(&m);
+	assert_in_range(before, 0, FLOOD - FLOOD / 10);
+	assert_true(
+	        comes("select count(*) from metric where step = 9999")); /* and nothing is lost */
+	peer_release(&flood);
+	peer_release(&client);
+	end(child, SIGTERM);
+}
+
+static int64_t wal_size(void)
+{
+	char *path = xformat("%s-wal", database);
+	int64_t bytes = file_bytes(path);
+
+	free(path);
+	return bytes;
+}
+
+/* A study of that many trials is made, which writes a few kB for each. */
+static void make_study(struct peer *p, const char *name, int trials)
+{
+	struct message m;
+	char *made = xformat("select count(*) from study where name = '%s' and cursor = %d", name,
+	                     trials);
+
+	say(p, WIRE_REQUEST,
+	    "{\"id\":5,\"verb\":\"launch\",\"args\":{\"sweep\":{\"name\":\"%s\",\"trial\":{"
+	    "\"data\":"
+	    "{\"name\":\"shapes\"},\"model\":{\"name\":\"resnet20\"}},\"space\":{\"train.seed\":{"
+	    "\"min\":1,\"max\":%d,\"step\":1}}}}}",
+	    name, trials);
+	hear_kind(p, &m, WIRE_REPLY);
+	assert_true(json_bool(m.body, "ok", false));
+	message_release(&m);
+	assert_true(comes(made));
+	free(made);
+}
+
+/* Nobody waits for one that holds a cursor open, and one can read why the log grows. */
+static void a_reader_without_an_end_stops_nobody_and_is_named(void **state)
+{
+	char endpoint[128], named[128];
+	sqlite3 *reader = NULL;
+	sqlite3_stmt *cursor = NULL;
+	struct peer p;
+
+	wal_bytes = 1000000;
+	pid_t child = serve("tcp://127.0.0.1:*", endpoint);
+	peer_init(&p, "client", endpoint);
+	make_study(&p, "before", 10);
+	assert_int_equal(sqlite3_open_v2(database, &reader, SQLITE_OPEN_READWRITE, NULL),
+	                 SQLITE_OK);
+	sqlite3_prepare_v2(reader, "select id from trial", -1, &cursor, NULL);
+	assert_int_equal(sqlite3_step(cursor), SQLITE_ROW);
+	make_study(&p, "meanwhile", 1000);
+	snprintf(named, sizeof named,
+	         "select count(*) from event where kind = 'wal_large' and text like '%%(pid %d)%%'",
+	         (int)getpid());
+	assert_true(comes(named));
+	make_study(&p, "afterwards", 20);
+	assert_int_equal(sqlite3_step(cursor), SQLITE_ROW); /* and it reads on */
+	assert_true(wal_size() >= wal_bytes);
+	sqlite3_finalize(cursor);
+	assert_true(comes("select count(*) from event where kind = 'wal_small'"));
+	assert_true(wal_size() < wal_bytes);
+	assert_int_equal(count("select count(*) from event where kind like 'wal%'"), 2);
+	sqlite3_close(reader);
+	peer_release(&p);
+	end(child, SIGTERM);
+	wal_bytes = 0;
+}
+
 static void a_client_may_stop_it(void **state)
 {
 	char endpoint[128];
@@ -361,6 +477,8 @@ int main(void)
 	        LAW(killed_at_any_time_it_loses_nothing),
 	        LAW(garbage_and_other_versions_are_answered_and_it_serves_on),
 	        LAW(a_port_in_use_is_one_line),
+	        LAW(a_flood_starves_nobody),
+	        LAW(a_reader_without_an_end_stops_nobody_and_is_named),
 	        LAW(a_client_may_stop_it),
 	};
 

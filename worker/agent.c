@@ -16,6 +16,7 @@
 
 enum {
 	BEAT_MS = 1000,          /* until the coordinator says */
+	CREDITS = 16,            /* the same */
 	MEMORY_MS = 500,         /* between looks at the memory of jobs */
 	TICK_MS = 100,           /* deadlines are kept to this */
 	SIGNALS_APART_MS = 1000, /* a terminal and a parent may both send the same one */
@@ -191,9 +192,11 @@ static void agent_idle(struct agent *a)
 
 static void agent_tick(struct agent *a)
 {
-	int64_t again_ms = a->beat_ms * 2;
+	int64_t again_ms = a->beat_ms * 2, credits = a->credits;
 	for (size_t i = 0; i < a->slot_count; i++)
-		holding_tick(a->slots[i]->holding, a->now_ms, again_ms, &a->acts);
+		credits -= outbox_in_flight(&a->slots[i]->holding->outbox);
+	for (size_t i = 0; i < a->slot_count; i++)
+		holding_tick(a->slots[i]->holding, a->now_ms, again_ms, &credits, &a->acts);
 	agent_act(a);
 	if (a->now_ms >= a->next_beat_ms)
 		agent_beat(a);
@@ -274,7 +277,7 @@ static void agent_close(struct agent *a)
 
 int agent_run(const struct agent_options *o, struct error *e)
 {
-	struct agent a = {.options = o, .beat_ms = BEAT_MS, .signal_fd = -1};
+	struct agent a = {.options = o, .beat_ms = BEAT_MS, .credits = CREDITS, .signal_fd = -1};
 	int status = office_open(&a.office, o, e);
 	if (status)
 		return -1;

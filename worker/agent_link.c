@@ -125,8 +125,10 @@ void agent_beat(struct agent *a)
 	a->next_beat_ms = a->now_ms + a->beat_ms;
 }
 
-static void set_beat(struct agent *a, const cJSON *body)
+static void set_pace(struct agent *a, const cJSON *body)
 {
+	int64_t credits = json_int(body, "credits", a->credits);
+	a->credits = credits < 1 ? 1 : credits;
 	int64_t beat_ms = json_int(body, "beat_ms", a->beat_ms);
 	a->beat_ms = beat_ms < 10 ? 10 : beat_ms;
 	if (a->next_beat_ms > a->now_ms + a->beat_ms)
@@ -140,7 +142,7 @@ static void on_welcome(struct agent *a, const cJSON *body)
 		         (long long)json_int(body, "worker", 0));
 	a->welcome = true;
 	transfer_url(a->transfer, json_text(body, "url", ""), json_text(body, "pin", NULL));
-	set_beat(a, body);
+	set_pace(a, body);
 }
 
 static enum holding_wish wish_named(const char *order)
@@ -190,7 +192,7 @@ static void on_orders(struct agent *a, const cJSON *body)
 			holding_order(h, a->office.name, WISH_STOP, a->now_ms, &a->acts);
 	}
 	a->orders_seq = seq ? seq : a->orders_seq;
-	set_beat(a, body);
+	set_pace(a, body);
 }
 
 static void on_saved(struct agent *a, enum wire_kind kind, const cJSON *body)

@@ -25,6 +25,7 @@ struct agent {
 	int64_t seq, orders_seq, heard_ms;    /* heard: the coordinator, last */
 	int64_t signal_ms, leave_ms, idle_ms; /* 0: not (idle_ms: since when) */
 	int64_t begun_ms;
+	int64_t credits;             /* METRICS that may be on their way at a time */
 	char said[ERROR_TEXT_BYTES]; /* the coordinator's last complaint */
 	int64_t said_ms;
 	bool welcome, away, disk_low, ended;

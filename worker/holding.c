@@ -252,14 +252,17 @@ static void tick_running(struct holding *h, int64_t now_ms, struct acts *acts)
 		            acts);
 }
 
-void holding_tick(struct holding *h, int64_t now_ms, int64_t again_ms, struct acts *acts)
+void holding_tick(struct holding *h, int64_t now_ms, int64_t again_ms, int64_t *credits,
+                  struct acts *acts)
 {
 	if (h->phase == HOLDING_RUN)
 		tick_running(h, now_ms, acts);
 	for (size_t i = 0; i < h->outbox.count; i++) {
 		struct outbox_item *item = &h->outbox.items[i];
-		if (!outbox_due(&h->outbox, i, now_ms, again_ms))
+		bool costs = item->kind == WIRE_METRICS && !item->sent;
+		if (!outbox_due(&h->outbox, i, now_ms, again_ms) || (costs && *credits < 1))
 			continue;
+		*credits -= costs;
 		item->sent_ms = now_ms;
 		item->sent++;
 		struct act *act = act_add(acts, ACT_SEND, h->trial, h->attempt);
@@ -383,7 +386,7 @@ void holding_message(struct holding *h, const char *agent, enum wire_kind kind, 
 	case WIRE_JOB_PROGRESS: progress(h, body, now_ms); break;
 	case WIRE_JOB_METRICS:
 		h->moved_ms = now_ms;
-		outbox_add(&h->outbox, WIRE_METRICS, body_from(h, agent, body));
+		outbox_add_metrics(&h->outbox, body_from(h, agent, body));
 		break;
 	case WIRE_JOB_CHECKPOINT:
 		h->moved_ms = now_ms;

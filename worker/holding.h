@@ -74,8 +74,10 @@ void holding_refuse(struct holding *h, const char *agent, const char *outcome, c
 /* METRICS_SAVED, CHECKPOINT_SAVED, NEED, DONE_SAVED, ENDED_SAVED.  True: it may be forgotten. */
 bool holding_saved(struct holding *h, enum wire_kind kind, const cJSON *body, struct acts *acts);
 
-/* Deadlines, and what is to be said (again). */
-void holding_tick(struct holding *h, int64_t now_ms, int64_t again_ms, struct acts *acts);
+/* Deadlines, and what is to be said (again); of METRICS, no more new ones than there are credits,
+ * which it takes. */
+void holding_tick(struct holding *h, int64_t now_ms, int64_t again_ms, int64_t *credits,
+                  struct acts *acts);
 
 /* Its entry in "holds" of HELLO and BEAT. */
 cJSON *holding_describe(const struct holding *h);

@@ -23,6 +23,48 @@ struct outbox_item *outbox_add(struct outbox *o, enum wire_kind kind, cJSON *bod
 	return item;
 }
 
+/* Whether the rows went to the item: it counts as the later batch then. */
+static bool join(struct outbox_item *item, cJSON *body)
+{
+	cJSON *rows = cJSON_GetObjectItemCaseSensitive(item->body, "rows");
+	cJSON *more = cJSON_GetObjectItemCaseSensitive(body, "rows"), *row;
+
+	if (item->kind != WIRE_METRICS || item->sent || !rows || !more ||
+	    cJSON_GetArraySize(rows) + cJSON_GetArraySize(more) > ROWS_TOGETHER)
+		return false;
+	while ((row = cJSON_DetachItemFromArray(more, 0)))
+		cJSON_AddItemToArray(rows, row);
+	item->batch = json_int(body, "batch", 0);
+	json_put(item->body, "batch", cJSON_CreateNumber((double)item->batch));
+	cJSON_Delete(body);
+	return true;
+}
+
+void outbox_add_metrics(struct outbox *o, cJSON *body)
+{
+	size_t oldest = 0, waiting = 0;
+
+	if (o->count && join(&o->items[o->count - 1], body))
+		return;
+	outbox_add(o, WIRE_METRICS, body);
+	for (size_t i = o->count; i-- > 0;)
+		if (o->items[i].kind == WIRE_METRICS && !o->items[i].sent) {
+			oldest = i;
+			waiting++;
+		}
+	if (waiting > METRICS_QUEUED)
+		outbox_remove(o, oldest);
+}
+
+int64_t outbox_in_flight(const struct outbox *o)
+{
+	int64_t count = 0;
+
+	for (size_t i = 0; i < o->count; i++)
+		count += o->items[i].kind == WIRE_METRICS && o->items[i].sent;
+	return count;
+}
+
 void outbox_add_file(struct outbox_item *item, const char *sha256, const char *path, int64_t bytes)
 {
 	item->files = xrealloc(item->files, (item->file_count + 1) * sizeof *item->files);

@@ -30,6 +30,17 @@ struct outbox {
 
 /* Takes body. */
 struct outbox_item *outbox_add(struct outbox *o, enum wire_kind kind, cJSON *body);
+
+/* METRICS, together with those before it that were not said yet, up to ROWS_TOGETHER rows; of more
+ * than METRICS_QUEUED such items the oldest is forgotten: its rows come once more with the next
+ * CHECKPOINT and with DONE.  Takes body. */
+enum { ROWS_TOGETHER = 1000, METRICS_QUEUED = 64 };
+void outbox_add_metrics(struct outbox *o, cJSON *body);
+
+/* METRICS that were said and are not acknowledged. */
+int64_t outbox_in_flight(const struct outbox *o);
+
+/* What must be stored before the item is said. */
 void outbox_add_file(struct outbox_item *item, const char *sha256, const char *path, int64_t bytes);
 bool outbox_item_has(const struct outbox_item *item, const char *sha256); /* among its files */
 void outbox_item_mark_stored(struct outbox_item *item, const char *sha256);

@@ -1,12 +1,13 @@
 /* Trials/s through a coordinator: real sockets, a durable database, simulated agents.
  *
- *   dispatch [--agents N] [--trials N] [--rate N]
+ *   dispatch [--agents N] [--trials N] [--rate N] [--studies N]
  *
  * Starts `trawl serve` and N agents (200) in this process, each of which takes one trial at a time,
  * reports three metrics and ends it at once.  Then as many again at half that rate (--rate: at
- * this), for the time from the end of a trial, which asks for the next, to its lease.  Then kills
- * the coordinator and starts it again; last, what a person waits for `trawl status`.  Prints
- * `N trials/s`.  Peers: dispatch_optuna.py. */
+ * this), for the time from the end of a trial, which asks for the next, to its lease.  The trials
+ * are those of N studies (1), which share the agents.  Then kills the coordinator and starts it
+ * again; last, what a person waits for `trawl status`.  Prints `N trials/s`.  Peers:
+ * dispatch_optuna.py. */
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
@@ -264,6 +265,20 @@ static long peak_mb(pid_t pid)
 	return kb / 1024;
 }
 
+/* User and system time of a process so far. */
+static double cpu_seconds(pid_t pid)
+{
+	char *path = xformat("/proc/%d/stat", (int)pid), *text = file_read(path, NULL, NULL);
+	const char *at = text ? strrchr(text, ')') : NULL;
+	unsigned long user = 0, kernel = 0;
+
+	if (at)
+		sscanf(at, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel);
+	free(text);
+	free(path);
+	return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
+}
+
 static int by_size(const void *left, const void *right)
 {
 	const double *a = left, *b = right;
@@ -293,22 +308,24 @@ static void connect_agents(struct load *l, void *context)
 	}
 }
 
-static void launch(void *client, const char *database, long trials)
+static void launch(void *client, const char *database, long trials, long studies)
 {
 	double began = clock_seconds();
-	char *args = xformat(
-	        "{\"sweep\":{\"name\":\"dispatch\",\"trial\":{\"data\":{\"name\":\"shapes\"},"
-	        "\"model\":{\"name\":\"resnet20\"},\"train\":{\"epochs\":1}},\"space\":{"
-	        "\"train.seed\":{\"min\":1,\"max\":%ld,\"step\":1}}}}",
-	        trials);
 
-	cJSON_Delete(request(client, "launch", args));
+	for (long i = 0; i < studies; i++) {
+		char *args = xformat(
+		        "{\"sweep\":{\"name\":\"dispatch-%ld\",\"trial\":{\"data\":{\"name\":"
+		        "\"shapes\"},\"model\":{\"name\":\"resnet20\"},\"train\":{\"epochs\":1}},"
+		        "\"space\":{\"train.seed\":{\"min\":%ld,\"max\":%ld,\"step\":1}}}}",
+		        i, i * trials / studies + 1, (i + 1) * trials / studies);
+		cJSON_Delete(request(client, "launch", args));
+		free(args);
+	}
 	double launched = clock_seconds();
-	while (query(database, "select cursor = total from study") != 1)
+	while (query(database, "select min(cursor = total) from study") != 1)
 		usleep(50000);
-	printf("%ld trials launched in %.1f s, made in %.1f s more\n", trials, launched - began,
-	       clock_seconds() - launched);
-	free(args);
+	printf("%ld trials of %ld studies launched in %.1f s, made in %.1f s more\n", trials,
+	       studies, launched - began, clock_seconds() - launched);
 }
 
 int main(int argc, char **argv)
@@ -330,11 +347,14 @@ int main(int argc, char **argv)
 	pid_t pid = serve(program, database);
 	client = zmq_socket(context, ZMQ_DEALER);
 	zmq_connect(client, endpoint);
-	launch(client, database, trials + l.agents);
+	launch(client, database, trials + l.agents, option(argc, argv, "--studies", 1));
 	connect_agents(&l, context);
+	double cpu = cpu_seconds(pid);
 	double seconds = run(&l, trials / 2, 0), rate = (double)(trials / 2) / seconds;
-	printf("%.0f trials/s   %d agents, %.0f metric rows/s, coordinator %ld MB at most\n", rate,
-	       l.agents, 3 * rate, peak_mb(pid));
+	printf("%.0f trials/s   %d agents, %.0f metric rows/s, coordinator %ld MB at most, %.0f "
+	       "us of CPU time a trial\n",
+	       rate, l.agents, 3 * rate, peak_mb(pid),
+	       1e6 * (cpu_seconds(pid) - cpu) / (double)(trials / 2));
 	double paced = (double)option(argc, argv, "--rate", (long)(rate / 2));
 	seconds = run(&l, trials - trials / 2, paced);
 	qsort(l.latency, (size_t)l.leased, sizeof *l.latency, by_size);

@@ -74,7 +74,8 @@ law long_is_launched launch long
 law another_trains trains long
 cut=$(host_of long)
 host_cut "$cut"
-law its_lease_is_lost until_is 30 "$db" "select count(*) from history where event = 'lose' and trial in (select t.id $(of long))" 1
+law its_lease_is_lost until_is 30 "$db" "select count(*) from history where event = 'lose' and trial in
+	(select t.id $(of long))" 1
 law another_agent_takes_it_up until_is 30 "$db" "select count(*) from attempt where trial in (select t.id $(of long))" 2
 host_join "$cut"
 law a_cut_longer_than_the_lease_ends_well ended long 1
