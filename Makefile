@@ -1,4 +1,4 @@
-# trawl: make quickstart | check | build | check-all | bench | bench-train | bench-dispatch | bench-search | tune.
+# trawl: make quickstart | check | build | install | check-all | bench | bench-train | bench-dispatch | bench-search | tune.
 # Everything is built below $(BUILD).
 BUILD   ?= build
 CC      ?= cc
@@ -64,6 +64,19 @@ FUZZERS := $(patsubst tests/fuzz/%.c,fuzz/%,$(wildcard tests/fuzz/*.c))
 fuzzers: $(addprefix $(BUILD)/tests/,$(FUZZERS))
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.c.o $(call lib,coordinator) $(call lib,core) $(call lib,base)
 	$(link) -fsanitize=fuzzer
+
+# ---- programs, systemd units and their user, below $(DESTDIR)$(PREFIX) ----
+PREFIX  ?= /usr/local
+INSTALL  = $(DESTDIR)$(PREFIX)
+UNITS   := $(wildcard worker/deploy/*.service)
+.PHONY: install
+install: build
+	@install -d $(addprefix "$(INSTALL)"/,bin lib/systemd/system lib/sysusers.d)
+	@install $(PROGRAMS) "$(INSTALL)/bin"
+	@$(foreach unit,$(UNITS),sed 's|@bin@|$(PREFIX)/bin|' $(unit) >"$(INSTALL)/lib/systemd/system/$(notdir $(unit))";)
+	@install -m 644 worker/deploy/sysusers.conf "$(INSTALL)/lib/sysusers.d/trawl.conf"
+packages-%: # BUILD, RUN, …: the names, for a package manager
+	@echo $(PACKAGES_$*)
 
 # ---- the two commands ----
 .PHONY: quickstart check check-all fuzz fuzzers bench bench-train bench-dispatch bench-search tune
