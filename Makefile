@@ -93,7 +93,7 @@ check:
 	@$(MAKE) --no-print-directory -j$$(nproc) build tests
 	@tests/run $(BUILD) $(CHECK)
 check-all:
-	@tests/packages $(PACKAGES_BUILD) $(PACKAGES_TEST)
+	@tests/packages $(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_SLURM)
 	@$(MAKE) --no-print-directory -j$$(nproc) build tests
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/asan build tests \
 		OPT="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined"

@@ -5,4 +5,5 @@ PACKAGES_BUILD := build-essential pkg-config mpich libmpich-dev libdnnl-dev libz
 PACKAGES_RUN   := mpich libmpich12 libdnnl2 libgomp1 libzmq5 libsqlite3-0 libcjson1 libcurl4 libmicrohttpd12 \
 	libarchive13 libjpeg62-turbo libpng16-16 coinor-libcbc3 libssl3
 PACKAGES_TEST  := libcmocka-dev clang-format cppcheck systemd
+PACKAGES_SLURM := slurm-wlm munge
 PACKAGES_FUZZ  := clang libomp-dev
