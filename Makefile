@@ -1,4 +1,4 @@
-# trawl: make quickstart | check | build | check-all | bench | bench-train | bench-dispatch | bench-search | tune.
+# trawl: make quickstart | check | build | install | check-all | bench | bench-train | bench-dispatch | bench-search | tune.
 # Everything is built below $(BUILD).
 BUILD   ?= build
 CC      ?= cc
@@ -65,6 +65,19 @@ fuzzers: $(addprefix $(BUILD)/tests/,$(FUZZERS))
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.c.o $(call lib,coordinator) $(call lib,core) $(call lib,base)
 	$(link) -fsanitize=fuzzer
 
+# ---- programs, systemd units and their user, below $(DESTDIR)$(PREFIX) ----
+PREFIX  ?= /usr/local
+INSTALL  = $(DESTDIR)$(PREFIX)
+UNITS   := $(wildcard worker/deploy/*.service)
+.PHONY: install
+install: build
+	@install -d $(addprefix "$(INSTALL)"/,bin lib/systemd/system lib/sysusers.d)
+	@install $(PROGRAMS) "$(INSTALL)/bin"
+	@$(foreach unit,$(UNITS),sed 's|@bin@|$(PREFIX)/bin|' $(unit) >"$(INSTALL)/lib/systemd/system/$(notdir $(unit))";)
+	@install -m 644 worker/deploy/sysusers.conf "$(INSTALL)/lib/sysusers.d/trawl.conf"
+packages-%: # BUILD, RUN, …: the names, for a package manager
+	@echo $(PACKAGES_$*)
+
 # ---- the two commands ----
 .PHONY: quickstart check check-all fuzz fuzzers bench bench-train bench-dispatch bench-search tune
 CHECK   := tidy $(filter-out sim golden trained,$(TESTS)) golden sim $(patsubst tests/%.sh,%,$(wildcard tests/*.sh))
@@ -80,7 +93,7 @@ check:
 	@$(MAKE) --no-print-directory -j$$(nproc) build tests
 	@tests/run $(BUILD) $(CHECK)
 check-all:
-	@tests/packages $(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_LONG)
+	@tests/packages $(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_LONG) $(PACKAGES_SLURM)
 	@$(MAKE) --no-print-directory -j$$(nproc) build tests
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/asan build tests \
 		OPT="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined"

@@ -84,6 +84,33 @@ static const struct option_row wait_options[] = {
         OPTION_JSON,
         OPTION_HELP,
         OPTIONS_END};
+static const struct option_row worker_options[] = {
+        {"--slurm", NULL, "N[%M]", "submit N agents, M of them at a time; each is a Slurm job"},
+        {"--print", NULL, NULL, "print the batch script in place of submitting it"},
+        {"--connect", NULL, "URL", "the coordinator as nodes reach it ($TRAWL_CONNECT, or --db)"},
+        {"--key", NULL, "FILE", "the agents' key file ($TRAWL_KEY)"},
+        {"--server-key", NULL, "KEY", "the coordinator's public key ($TRAWL_SERVER_KEY)"},
+        {"--partition", NULL, "NAME", "where to run"},
+        {"--account", NULL, "NAME", "who pays"},
+        {"--time", NULL, "TIME", "of each agent: minutes, H:M:S or D-H:M:S"},
+        {"--ranks", NULL, "N", "MPI ranks of each agent (default 1)"},
+        {"--threads", NULL, "N", "threads and CPUs of each rank (default 1)"},
+        {"--memory-mb", NULL, "N", "memory of each node"},
+        {"--gpus", NULL, "N", "GPUs of each node"},
+        {"--nodes", NULL, "N", "nodes of each agent, for trials too large for one (default 1)"},
+        {"--labels", NULL, "A[,B…]", "what trials may ask for (resources.labels)"},
+        {"--data", NULL, "DIRS", "where data sets lie ($TRAWL_DATA)"},
+        {"--work", NULL, "DIR",
+         "running trials and kept checkpoints (default: in $TMPDIR or /tmp)"},
+        {"--leave", NULL, "SECONDS", "what leaving may take before the time is over (default 60)"},
+        {"--idle-exit", NULL, "SECONDS", "an agent ends after so long without work (default 300)"},
+        {"--job-name", NULL, "NAME", "as squeue shows it (default trawl)"},
+        {"--output", NULL, "FILE", "the agents' logs (default: slurm-%A_%a.out here)"},
+        {"--program", NULL, "FILE", "trawl-worker as nodes see it (default: beside trawl)"},
+        OPTION_DB,
+        OPTION_JSON,
+        OPTION_HELP,
+        OPTIONS_END};
 static const struct option_row logs_options[] = {
         {"--follow", "-f", NULL, "go on as the log grows, until the trial ends"},
         {"--attempt", NULL, "N", "of this attempt (default: the last)"},
@@ -177,8 +204,14 @@ static const struct verb verbs[] = {
          verb_cancel, NULL},
         {"retry", "STUDY | TRIAL", "try failed trials again", change_options, 1, 1, verb_retry,
          "Of a study, its failed trials; one trial by itself may be infeasible or cancelled too."},
-        {"worker", "drain | undrain WORKER", "let an agent finish and leave; or take it back",
-         change_options, 2, 2, verb_worker, NULL},
+        {"worker", "drain | undrain WORKER | submit --slurm N [-- OPTION …]",
+         "let an agent finish and leave; take it back; or have Slurm start agents", worker_options,
+         1, WORDS_MAX, verb_worker,
+         "submit writes a batch script and gives it to sbatch: an array of N jobs, an agent in "
+         "each "
+         "that\nleaves with a checkpoint before its time is over, and when it is preempted or "
+         "requeued.  Options\nof sbatch may follow, as in: trawl worker submit --slurm 4 --time "
+         "240 -- --constraint=avx512"},
         {"keys", "new FILE | show [FILE] | authorize agent|user KEY [NAME] | revoke KEY",
          "keys of agents and people, where a coordinator listens beyond its machine",
          change_options, 1, 4, verb_keys,

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { OPTIONS_MAX = 24, WORDS_MAX = 64 };
+enum { OPTIONS_MAX = 32, WORDS_MAX = 64 };
 
 struct option_row {
 	const char *name;     /* "--workers" */

@@ -45,6 +45,7 @@ int verb_resume(const struct options *o, struct error *e);
 int verb_cancel(const struct options *o, struct error *e);
 int verb_retry(const struct options *o, struct error *e);
 int verb_worker(const struct options *o, struct error *e);
+int verb_submit(const struct options *o, struct error *e);
 int verb_keys(const struct options *o, struct error *e);
 int verb_studies(const struct options *o, struct error *e);
 int verb_workers(const struct options *o, struct error *e);

@@ -179,7 +179,10 @@ int verb_retry(const struct options *o, struct error *e)
 
 int verb_worker(const struct options *o, struct error *e)
 {
-	if (strcmp(o->word[0], "drain") && strcmp(o->word[0], "undrain"))
-		return error_set(e, "wants: trawl worker drain | undrain WORKER");
+	if (strcmp(o->word[0], "submit") == 0)
+		return verb_submit(o, e);
+	if ((strcmp(o->word[0], "drain") && strcmp(o->word[0], "undrain")) || o->words != 2)
+		return error_set(e,
+		                 "wants: trawl worker drain | undrain WORKER, or submit --slurm N");
 	return change(o, false, o->word[0], args_text("worker", o->word[1]), NULL, e);
 }

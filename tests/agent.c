@@ -295,6 +295,58 @@ static void told_to_leave_it_yields_and_hands_back(void **state)
 	free(listing);
 }
 
+/* Told by signals, one and another that comes well after it, the agent lets its job, whose steps
+ * take longer than that, write its checkpoint. */
+static void leaves_with_a_checkpoint(struct coordinator_fake *c, int first, int second)
+{
+	struct fake_lease *l = fake_lease_add(c, 1, 1, "{\"steps\": 400, \"step_ms\": 2500}", NULL);
+	fake_agent_start(c, NULL);
+	fake_until(c, l->step >= 1);
+	kill(c->agent, first);
+	fake_pump_ms(c, 1300);
+	kill(c->agent, second);
+	fake_until(c, c->left);
+	assert_string_equal(outcome(l), "yield");
+	assert_true(l->saved_step >= 1);
+	waitpid(c->agent, NULL, 0);
+	c->agent = 0;
+}
+
+static void a_scheduler_that_repeats_itself_does_not_hurry(void **state)
+{
+	leaves_with_a_checkpoint(*state, SIGUSR1, SIGXCPU);
+}
+
+static void nor_does_slurm_by_its_sigterm(void **state)
+{
+	setenv("SLURM_JOB_ID", "1", 1);
+	leaves_with_a_checkpoint(*state, SIGTERM, SIGTERM);
+	unsetenv("SLURM_JOB_ID");
+}
+
+/* As Slurm does at preemption: every process of the agent's step is told, launcher and ranks. */
+static void a_signal_to_all_processes_yields_too(void **state)
+{
+	struct coordinator_fake *c = *state;
+	struct fake_lease *l =
+	        fake_lease_add(c, 1, 1, "{\"steps\": 400, \"step_ms\": 20}", "{\"ranks\": 2}");
+	static const int told[] = {SIGCONT, SIGTERM, SIGUSR1};
+	pid_t *pids;
+	fake_agent_start(c, NULL);
+	fake_until(c, l->step >= 2);
+	size_t count = processes_marked(c->agent_name, &pids);
+	assert_true(count >= 3);
+	for (size_t i = 0; i < count * 3; i++)
+		kill(pids[i / 3], told[i % 3]);
+	free(pids);
+	kill(c->agent, SIGTERM);
+	fake_until(c, c->left);
+	assert_string_equal(outcome(l), "yield");
+	assert_true(l->saved_step >= 2);
+	waitpid(c->agent, NULL, 0);
+	c->agent = 0;
+}
+
 /* A batch job's walltime: what runs yields in time. */
 static void an_agent_leaves_before_its_time_is_over(void **state)
 {
@@ -401,6 +453,9 @@ int main(int argc, char **argv)
 	        LAW(what_the_store_lost_is_uploaded_again),
 	        LAW(flood_of_output_disturbs_nothing),
 	        LAW(told_to_leave_it_yields_and_hands_back),
+	        LAW(a_scheduler_that_repeats_itself_does_not_hurry),
+	        LAW(nor_does_slurm_by_its_sigterm),
+	        LAW(a_signal_to_all_processes_yields_too),
 	        LAW(an_agent_leaves_before_its_time_is_over),
 	        LAW(idle_agent_leaves),
 	        LAW(bad_checkpoint_and_lost_input_are_told_apart),

@@ -5,7 +5,8 @@
 #include "core/base/text.h"
 #include "worker/agent_state.h"
 #include "worker/cache.h"
-#include <signal.h>
+#include "worker/launcher.h"
+#include "worker/signals.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,7 +163,8 @@ static void agent_signals(struct agent *a)
 		if (!a->leave_ms) {
 			a->signal_ms = a->now_ms;
 			agent_leave(a, strsignal((int)info.ssi_signo));
-		} else if (a->now_ms - a->signal_ms > SIGNALS_APART_MS) {
+		} else if (leave_signal_hurries((int)info.ssi_signo) &&
+		           a->now_ms - a->signal_ms > SIGNALS_APART_MS) {
 			a->leave_ms = a->now_ms;
 		}
 	}
@@ -248,9 +250,7 @@ static void agent_loop(struct agent *a)
 static int signals_open(void)
 {
 	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
+	leave_signals(&set);
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
@@ -283,7 +283,7 @@ int agent_run(const struct agent_options *o, struct error *e)
 		return -1;
 	a.offer = agent_offer(o, a.office.name);
 	a.signal_fd = signals_open();
-	a.job = (struct job_options){o->launcher ? o->launcher : "mpiexec.mpich -launcher fork",
+	a.job = (struct job_options){launcher_words(o->launcher),
 	                             o->program,
 	                             a.office.jobs_url,
 	                             o->data,

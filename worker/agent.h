@@ -17,7 +17,7 @@ struct agent_options {
 	size_t dataset_count;
 	const char *const *labels;
 	size_t label_count;
-	const char *launcher; /* null: "mpiexec.mpich -launcher fork" */
+	const char *launcher; /* as launcher_words has it; may be null */
 	const char *program;  /* trawl-trial */
 	const char *pin;      /* "auto" "none": whether ranks keep to cores; null: auto */
 	int ranks;            /* that it may run at a time */
@@ -30,8 +30,8 @@ struct agent_options {
 	int64_t limit_ms;     /* its time: it has left by then; 0: never */
 };
 
-/* Runs until it is told to leave (SIGTERM, SIGINT: jobs yield and their checkpoints are sent first;
- * a second one: at once).  Call it in the main thread.  -1: it could not begin. */
+/* Runs until it is told to leave (signals.h: jobs yield and their checkpoints are sent first; a
+ * person's second one: at once).  Call it in the main thread.  -1: it could not begin. */
 int agent_run(const struct agent_options *o, struct error *e);
 
 /* What it says of itself in HELLO, but for what changes: agent, name, pid, ranks, threads,

@@ -29,7 +29,8 @@ static const struct {
         {"label", "LABEL", "repeatable"},
         {"key", "FILE", "our key, for a coordinator that asks for one; default $TRAWL_KEY"},
         {"server-key", "KEY", "the coordinator's public key; default $TRAWL_SERVER_KEY"},
-        {"launcher", "WORDS", "what starts MPI jobs; default \"mpiexec.mpich -launcher fork\""},
+        {"launcher", "WORDS",
+         "mpiexec, srun or words; default: srun in a Slurm job of several nodes"},
         {"pin", "auto|none", "auto: ranks keep to cores of their own, where enough are free"},
         {"program", "FILE", "default: trawl-trial beside this program"},
         {"idle-exit", "SECONDS", "leave after so long without work"},
@@ -49,7 +50,8 @@ static void help(void)
 	printf("Usage: trawl-worker --connect tcp://HOST:5555 [options]\n\n"
 	       "Leases trials from a coordinator (trawl serve) and runs each as an MPI job.\n"
 	       "Ctrl-C or SIGTERM: running trials write checkpoints, leases are handed back, and\n"
-	       "another worker goes on; a second one: at once.\n\n");
+	       "another worker goes on; a second one: at once.  SIGUSR1, SIGUSR2 and SIGXCPU are\n"
+	       "the first kind however often they come, and in a Slurm job SIGTERM is too.\n\n");
 	for (int i = 0; i < OPTIONS; i++) {
 		const char *argument = option_rows[i].argument;
 		char *left = xformat("--%s%s%s", option_rows[i].name, argument ? " " : "",

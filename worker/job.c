@@ -2,6 +2,7 @@
 #include "worker/job.h"
 #include "core/base/text.h"
 #include "worker/process.h"
+#include "worker/signals.h"
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +13,10 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { SRUN_END_MS = 5000, SRUN_POLL_MS = 20 };
 
 /* A growing, null-terminated vector of strings that it owns. */
 struct words {
@@ -28,12 +32,18 @@ static void words_add(struct words *w, char *word)
 	w->item[w->count] = NULL;
 }
 
-static void words_split(struct words *w, const char *text)
+/* A launcher's words; "{threads}" in one is the number of threads per rank. */
+static void words_split(struct words *w, const char *text, int threads)
 {
-	char *copy = xstrdup(text), *rest = copy, *word;
-	while ((word = strsep(&rest, " \t")))
-		if (*word)
+	static const char mark[] = "{threads}";
+	char *copy = xstrdup(text), *rest = copy, *word, *at;
+	while ((word = strsep(&rest, " \t"))) {
+		if (*word && (at = strstr(word, mark)))
+			words_add(w, xformat("%.*s%d%s", (int)(at - word), word, threads,
+			                     at + sizeof mark - 1));
+		else if (*word)
 			words_add(w, xstrdup(word));
+	}
 	free(copy);
 }
 
@@ -53,7 +63,7 @@ static void words_release(struct words *w)
 static struct words job_words(const struct job_options *o, const struct job_start *s)
 {
 	struct words w = {0};
-	words_split(&w, o->launcher);
+	words_split(&w, o->launcher, s->threads);
 	words_option(&w, "-n", xformat("%d", s->ranks));
 	words_add(&w, xstrdup(o->program));
 	words_option(&w, "--ranks", xformat("%d", s->ranks));
@@ -92,13 +102,14 @@ static struct words job_environment(const struct job *j, const struct job_start 
 	return w;
 }
 
-/* In the child: only calls that are safe after fork.  Does not return. */
+/* In the child: only calls that are safe after fork.  Does not return.  Slurm asks every process of
+ * a step to leave, and only the agent is meant: ranks would die of it that do not listen yet. */
 static void child_run(pid_t parent, const struct words *arguments, const struct words *environment,
                       int log_fd, int failure_fd)
 {
-	sigset_t none;
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	sigset_t leave;
+	leave_signals(&leave);
+	sigprocmask(SIG_SETMASK, &leave, NULL);
 	signal(SIGPIPE, SIG_DFL);
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -158,6 +169,7 @@ int job_start(struct job *j, const struct job_options *o, const struct job_start
 		return -1;
 	j->mark = xformat("%s/%lld-%lld/", o->agent, (long long)s->trial, (long long)s->attempt);
 	struct words arguments = job_words(o, s), environment = job_environment(j, s);
+	j->by_srun = strcmp(arguments.item[0], "srun") == 0;
 	status = job_fork(j, &arguments, &environment, log_fd, e);
 	close(log_fd);
 	words_release(&arguments);
@@ -177,8 +189,18 @@ bool job_ended(struct job *j)
 	return j->pid == 0;
 }
 
+/* Ranks on other nodes are within nobody's reach but srun's, which has them killed as it ends. */
+static void srun_end(struct job *j)
+{
+	kill(j->pid, SIGTERM);
+	for (int ms = 0; ms < SRUN_END_MS && !job_ended(j); ms += SRUN_POLL_MS)
+		nanosleep(&(struct timespec){0, SRUN_POLL_MS * 1000000}, NULL);
+}
+
 size_t job_kill(struct job *j)
 {
+	if (j->pid && j->by_srun)
+		srun_end(j);
 	if (j->pid)
 		kill(-j->pid, SIGKILL);
 	size_t left = processes_kill(j->mark);

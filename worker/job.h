@@ -3,9 +3,13 @@
  * What is run, in the job's folder, in a process group of its own, with TRAWL_JOB=<mark> in the
  * environment of every process:
  *
- *   mpiexec.mpich -launcher fork -n R trawl-trial --ranks R --trial T --attempt A
+ *   mpiexec.mpich -launcher fork -rmk user -n R trawl-trial --ranks R --trial T --attempt A
  *       --agent ipc://SOCKET --folder DIR [--resume FILE] [--input ROLE=FILE]… [--data ROOTS]
  *       [--pin auto|none] DIR/trial.json
+ *
+ * or srun in place of mpiexec (launcher.h), for ranks on several nodes; then DIR and the inputs lie
+ * where all of them see it.  Signals that ask to leave (signals.h) are blocked in the launcher, and
+ * so in ranks that it forks.
  *
  * What the program owes its agent: every rank sets PR_SET_PDEATHSIG to SIGKILL before anything
  * else; rank 0 connects a DEALER to SOCKET and sends JOB_HELLO, then the other JOB_* messages;
@@ -23,7 +27,7 @@
 #include <sys/types.h>
 
 struct job_options {
-	const char *launcher; /* "mpiexec.mpich -launcher fork": words, never read by a shell */
+	const char *launcher; /* words as launcher_words has them, never read by a shell */
 	const char *program;  /* trawl-trial */
 	const char *socket;   /* ipc://…, where the agent listens */
 	const char *data;     /* DIR[:DIR…]; may be null */
@@ -49,6 +53,7 @@ struct job_start {
 struct job {
 	pid_t pid;  /* of the launcher, leader of its process group; 0 once it was waited for */
 	int status; /* of the launcher, as from waitpid */
+	bool by_srun;
 	char *mark; /* AGENT/TRIAL-ATTEMPT/ */
 	struct joblog log;
 };
@@ -62,7 +67,8 @@ int job_start(struct job *j, const struct job_options *o, const struct job_start
 bool job_ended(struct job *j);
 
 /* SIGKILL to the process group and to everything that bears the mark; waits until all are gone (a
- * second at most).  Returns how many are left. */
+ * second at most; srun, which ends ranks elsewhere, has five before that).  Returns how many are
+ * left here. */
 size_t job_kill(struct job *j);
 
 /* Memory of all its processes together (the sum of their proportional set sizes), or, where it is

@@ -7,6 +7,7 @@
 #include "core/tensor/onednn/onednn.h"
 #include "core/train/action.h"
 #include "worker/parent.h"
+#include "worker/signals.h"
 #include "worker/trial_print.h"
 #include "worker/trial_report.h"
 #include <errno.h>
@@ -166,11 +167,12 @@ static int read_options(struct options *o, int argc, char **argv, struct error *
 
 static volatile sig_atomic_t signalled;
 static volatile int64_t signalled_ms;
+static bool hurries[NSIG]; /* a second one does */
 
-/* The first asks for a checkpoint; another one, a second later, means it. */
+/* The first asks for a checkpoint; a person's second one, a second later, means it. */
 static void on_signal(int number)
 {
-	if (signalled && clock_monotonic_ms() - signalled_ms > 1000) {
+	if (signalled && hurries[number] && clock_monotonic_ms() - signalled_ms > 1000) {
 		signal(number, SIG_DFL);
 		raise(number);
 	}
@@ -182,9 +184,15 @@ static void on_signal(int number)
 static void take_signals(void)
 {
 	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	sigset_t leave;
 
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGINT, &action, NULL);
+	leave_signals(&leave);
+	for (int number = 1; number < NSIG; number++) {
+		if (sigismember(&leave, number) != 1)
+			continue;
+		hurries[number] = leave_signal_hurries(number);
+		sigaction(number, &action, NULL);
+	}
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* write says it too */
 }

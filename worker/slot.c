@@ -114,10 +114,11 @@ bool slot_over(struct slot *s, int64_t now_ms)
 	return s->holding->end || !outcome_exists(s) || now_ms - s->exited_ms > LAST_WORD_MS;
 }
 
-/* Traces that a process which nobody of us killed leaves: MPICH's launcher prints them. */
+/* Traces that a process which nobody of us killed leaves: MPICH's launcher or Slurm prints them. */
 static bool log_says_killed(const char *tail)
 {
-	static const char *const traces[] = {"(signal 9)", "assert (!closed) failed"};
+	static const char *const traces[] = {"(signal 9)", "assert (!closed) failed", ": Killed\n",
+	                                     "oom-kill event"};
 	for (size_t i = 0; i < sizeof traces / sizeof *traces; i++)
 		if (strstr(tail, traces[i]))
 			return true;
