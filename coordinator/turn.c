@@ -19,6 +19,7 @@ const struct turn_options turn_defaults = {
         .error_delay_ms = 5000,
         .free_bytes_min = 256 << 20,
         .chunk = 1000,
+        .views = true,
 };
 
 static const struct {
@@ -89,7 +90,8 @@ int64_t turn_worker(struct turn *t)
 		cJSON_AddStringToObject(body, "agent", agent);
 		turn_reply(t, WIRE_AGAIN, body);
 	}
-	sql_run(t->db, "update worker set seen_ms = ? where id = ?", t->now_ms, worker);
+	sql_run(t->db, "update worker set seen_ms = ?1 where id = ?2 and seen_ms <> ?1", t->now_ms,
+	        worker);
 	return worker;
 }
 

@@ -349,7 +349,8 @@ int64_t trial_want(struct turn *t, struct study_target *study, const cJSON *tria
 	trial_hold(t->db, id);
 	prune_joined(t, study->id, id);
 	t->wants = true;
-	view_note_metrics(t->db, id); /* it may be done already */
+	if (t->options->views)
+		view_note_metrics(t->db, id); /* it may be done already */
 	while ((input = sql_get_int(
 	                t->db, 0,
 	                "select min(input) from trial_input where trial = ? and input > ?", id,
