@@ -233,7 +233,7 @@ static void job_start(struct sim *s, int i, struct job *j)
 
 	if (!s->up) {
 		job_timer(s, i, j, START, 300);
-	} else if (chance(s, s->trouble / 2)) {
+	} else if (i > 0 && chance(s, s->trouble / 2)) { /* one is left for everything */
 		end_job(s, i, j, "refuse", NULL);
 	} else if (j->resume[0] && !resume) {
 		end_job(s, i, j, "checkpoint_bad", j->resume);
