@@ -98,7 +98,7 @@ check-all:
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/asan build tests \
 		OPT="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined"
 	@$(MAKE) --no-print-directory fuzz SECONDS=60
-	@TRAWL_SIM_SEEDS=1000 tests/run $(BUILD) $(CHECK) \
+	@TRAWL_SIM_SEEDS=2000 tests/run $(BUILD) $(CHECK) \
 		$(addprefix asan/,$(SANITIZED)) trained $(LONG)
 fuzz: # hostile messages, sweeps, checkpoints and images: SECONDS each, with clang's libFuzzer
 	@tests/packages $(PACKAGES_BUILD) $(PACKAGES_FUZZ)

@@ -111,35 +111,27 @@ static int64_t best_step(struct sql *db, int64_t trial)
 	                   trial);
 }
 
-static bool collectable(struct sql *db, int64_t trial, int64_t best, int64_t keep, int64_t *id,
-                        char **sha256)
-{
-	struct sql_rows *rows = sql_query(
-	        db,
-	        "select id, sha256 from artifact where trial = ?1 and name = 'checkpoint' and not "
-	        "final "
-	        "and state = 'present' and step <> ?2 and id not in (select id from artifact where "
-	        "trial = ?1 and name = 'checkpoint' and state = 'present' "
-	        "order by step desc, id desc limit ?3) order by id limit 1",
-	        trial, best, keep);
-	if (!sql_next(rows))
-		return false;
-	*id = sql_int(rows, 0);
-	*sha256 = xstrdup(sql_text(rows, 1));
-	sql_end(rows);
-	return true;
-}
-
 static void collect(struct sql *db, int64_t trial, int64_t best, int64_t keep)
 {
-	int64_t id = 0;
-	char *sha256 = NULL;
+	struct sql_rows *rows =
+	        sql_query(db,
+	                  "select id, sha256 from (select id, sha256, step, final from artifact "
+	                  "where trial = ?1 and name = 'checkpoint' and state = 'present' order by "
+	                  "step desc, id desc limit -1 offset ?2) where not final and step <> ?3",
+	                  trial, keep, best);
+	struct artifact *old = NULL;
+	size_t count = 0;
 
-	while (collectable(db, trial, best, keep, &id, &sha256)) {
-		sql_run(db, "update artifact set state = 'collected' where id = ?", id);
-		doom_if_unnamed(db, sha256);
-		free(sha256);
+	for (; sql_next(rows); count++) {
+		old = xrealloc(old, (count + 1) * sizeof *old);
+		old[count].id = sql_int(rows, 0);
+		snprintf(old[count].sha256, SHA256_HEX, "%s", sql_text(rows, 1));
 	}
+	for (size_t i = 0; i < count; i++) {
+		sql_run(db, "update artifact set state = 'collected' where id = ?", old[i].id);
+		doom_if_unnamed(db, old[i].sha256);
+	}
+	free(old);
 }
 
 void artifact_collect(struct sql *db, int64_t trial, int64_t keep)

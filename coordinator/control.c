@@ -104,11 +104,17 @@ int study_cancel(struct turn *t, const cJSON *args, cJSON **result, struct error
 	return set_state(t, study, "cancelled", false);
 }
 
+/* Only what some study wants, or would again. */
 static int64_t retry_one(struct turn *t, int64_t id)
 {
 	struct trial trial;
 
 	if (!trial_load(t->db, id, &trial) ||
+	    !sql_get_int(t->db, 0,
+	                 "select 1 from study_trial st join study s on s.id = st.study where "
+	                 "st.trial = ? and (st.wanted or (st.verdict is null and s.state <> "
+	                 "'cancelled')) limit 1",
+	                 id) ||
 	    !trial_move(t->db, t->now_ms, id, trial.attempt, ON_RETRY,
 	                &(struct trial_change){.why = "retried"}))
 		return 0;
@@ -131,7 +137,10 @@ int study_retry(struct turn *t, const cJSON *args, cJSON **result, struct error 
 		*result = cJSON_CreateObject();
 		retried = retry_one(t, id);
 		if (!retried)
-			return error_set(e, "trial %ld did not fail: nothing to retry", (long)id);
+			return error_set(e,
+			                 "trial %ld did not fail, or its study was cancelled: "
+			                 "nothing to retry",
+			                 (long)id);
 	} else {
 		int64_t study = named_study(t, args, result, e);
 		if (!study)

@@ -357,7 +357,7 @@ int key_revoke(struct turn *t, const cJSON *args, cJSON **result, struct error *
 		static const char why[] = "the key of its agent was revoked";
 		trial_move(t->db, t->now_ms, id, trial.attempt, ON_YIELD,
 		           &(struct trial_change){.why = why});
-		attempt_end(t, id, trial.attempt, "lost", why);
+		attempt_end(t, id, trial.attempt, "revoked", why); /* it does not come back */
 	}
 	sql_run(t->db, "update worker set state = 'lost' where key = ?", (const char *)key);
 	event_add(t->db, t->now_ms, "key_revoked", 0, 0, 0, "%s", which);

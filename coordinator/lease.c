@@ -183,13 +183,21 @@ static bool lease_one(struct turn *t, int64_t worker, const struct candidate *c)
 	return true;
 }
 
+/* Most beats come when there is nothing to give. */
+static bool any_ready(struct turn *t)
+{
+	return sql_get_int(t->db, 0,
+	                   "select 1 from trial indexed by trial_ready where state = 'ready' and "
+	                   "held = 0 limit 1") == 1;
+}
+
 int lease_assign(struct turn *t, int64_t worker)
 {
 	struct room room;
 	struct candidate c;
 	int leased = 0;
 
-	if (!t->leasing || !room_load(t, worker, &room) || room.slots < 1)
+	if (!t->leasing || !any_ready(t) || !room_load(t, worker, &room) || room.slots < 1)
 		return 0;
 	if (!t->queues) {
 		t->queues = xcalloc(1, sizeof *t->queues);
@@ -281,8 +289,13 @@ enum standing lease_standing(struct turn *t, int64_t id, int64_t attempt, int64_
 	        sql_get_int(t->db, 0,
 	                    "select outcome = 'lost' from attempt where trial = ? and attempt = ?",
 	                    id, attempt) == 1;
+	/* Nobody wanted it for a while: what it has finished meanwhile is as good. */
+	bool unwanted = sql_get_int(t->db, 0,
+	                            "select outcome in ('cancelled', 'pruned') from attempt where "
+	                            "trial = ? and attempt = ?",
+	                            id, attempt) == 1;
 	if (!lost || !trial_move(t->db, t->now_ms, id, attempt, ON_REATTACH, &change))
-		return lost ? STANDING_LATE : STANDING_OVER;
+		return lost || unwanted ? STANDING_LATE : STANDING_OVER;
 	sql_run(t->db,
 	        "update attempt set ended_ms = null, outcome = null where trial = ? and attempt = "
 	        "?",

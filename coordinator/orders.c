@@ -124,10 +124,11 @@ static void add_until(struct turn *t, cJSON *hold, int64_t trial)
 }
 
 /* All that an agent needs to start the attempt; false when it cannot be started. */
-static bool add_start(struct turn *t, cJSON *hold, int64_t trial, int64_t attempt, const char *text,
+static bool add_start(struct turn *t, cJSON *hold, int64_t trial, int64_t attempt,
                       int64_t worker_threads)
 {
 	char token[SHA256_HEX], hashed[SHA256_HEX];
+	char *spec = sql_get_text(t->db, "select spec from trial where id = ?", trial);
 
 	lease_token(t->options->secret, trial, attempt, token);
 	sha256_hex(token, strlen(token), hashed);
@@ -139,7 +140,8 @@ static bool add_start(struct turn *t, cJSON *hold, int64_t trial, int64_t attemp
 	add_limits(t, hold, trial, worker_threads);
 	add_until(t, hold, trial);
 	add_resume(t, hold, trial, attempt);
-	cJSON_AddRawToObject(hold, "spec", text); /* as it stands in the database */
+	cJSON_AddRawToObject(hold, "spec", spec); /* as it stands in the database */
+	free(spec);
 	return add_inputs(t, hold, trial);
 }
 
@@ -149,7 +151,7 @@ static void add_leases(struct turn *t, cJSON *holds, const struct heard *heard)
 	struct sql_rows *rows = sql_query(
 	        t->db,
 	        "select trial.id, trial.attempt, trial.held = 2 or w.drain, a.phase is not null, "
-	        "trial.spec, w.threads from trial join attempt a on a.trial = trial.id and "
+	        "w.threads from trial join attempt a on a.trial = trial.id and "
 	        "a.attempt = trial.attempt join worker w on w.id = trial.worker "
 	        "where trial.worker = ? and trial.state = 'leased' order by trial.id",
 	        heard->worker);
@@ -159,8 +161,7 @@ static void add_leases(struct turn *t, cJSON *holds, const struct heard *heard)
 		bool known = heard->holds ? listed(heard->holds, trial, attempt) != NULL
 		                          : sql_int(rows, 3) != 0;
 		cJSON *hold = order(trial, attempt, known && sql_int(rows, 2) ? "yield" : "run");
-		if (known ||
-		    add_start(t, hold, trial, attempt, sql_text(rows, 4), sql_int(rows, 5)))
+		if (known || add_start(t, hold, trial, attempt, sql_int(rows, 4)))
 			cJSON_AddItemToArray(holds, hold);
 		else
 			cJSON_Delete(hold);
@@ -174,10 +175,8 @@ static bool has_ended(struct turn *t, const cJSON *hold, int64_t trial, int64_t 
 
 	return strcmp(phase, "done") == 0 || strcmp(phase, "ended") == 0 ||
 	       sql_get_int(t->db, 0,
-	                   "select outcome not in ('lost', 'cancelled', 'pruned') from attempt "
-	                   "where trial = "
-	                   "? and "
-	                   "attempt = ?",
+	                   "select outcome not in ('lost', 'cancelled', 'pruned', 'revoked') from "
+	                   "attempt where trial = ? and attempt = ?",
 	                   trial, attempt) == 1;
 }
 

@@ -10,15 +10,17 @@ enum { BUSY_MS = 5000, PROGRESS_STEPS = 10000 };
 sqlite3 *query_open(const char *path, struct error *e)
 {
 	sqlite3 *db = NULL;
-	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) ||
-	    sqlite3_exec(db, "pragma query_only = on; select 1 from sqlite_schema", NULL, NULL,
-	                 NULL)) {
+	int opened = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL);
+
+	sqlite3_busy_timeout(db,
+	                     BUSY_MS); /* the first read may meet another's recovery of the log */
+	if (opened || sqlite3_exec(db, "pragma query_only = on; select 1 from sqlite_schema", NULL,
+	                           NULL, NULL)) {
 		error_set(e, "%s: cannot be read as a trawl database: %s", path,
 		          sqlite3_errmsg(db));
 		sqlite3_close(db);
 		return NULL;
 	}
-	sqlite3_busy_timeout(db, BUSY_MS);
 	return db;
 }
 

@@ -80,16 +80,17 @@ static bool need(struct turn *t, const struct report *r, const cJSON *artifacts)
 /* Bits may differ from here on: said once, where the class of the machine changes. */
 static void note_numerics(struct turn *t, const struct report *r, const char *numerics)
 {
+	if (r->attempt < 2 ||
+	    sql_get_int(t->db, 0, "select 1 from artifact where trial = ? and attempt = ? limit 1",
+	                r->id, r->attempt))
+		return;
 	char *before =
 	        sql_get_text(t->db,
 	                     "select numerics from artifact where trial = ? and attempt < ? and "
 	                     "name = 'checkpoint' order by step desc, id desc limit 1",
 	                     r->id, r->attempt);
-	bool first = sql_get_int(t->db, 0,
-	                         "select count(*) from artifact where trial = ? and attempt = ?",
-	                         r->id, r->attempt) == 0;
 
-	if (before && first && strcmp(before, numerics) != 0)
+	if (before && strcmp(before, numerics) != 0)
 		event_add(t->db, t->now_ms, "numerics_changed", 0, r->id, r->worker,
 		          "attempt %ld goes on in numerics %s, the checkpoint came from %s",
 		          (long)r->attempt, numerics, before);
@@ -288,7 +289,8 @@ void on_done(struct turn *t, const cJSON *body)
 		artifact_collect(t->db, r.id, 1);
 		prune_reported(t, r.id);
 		notice_done(t, r.id);
-		view_note_metrics(t->db, r.id);
+		if (t->options->views)
+			view_note_metrics(t->db, r.id);
 	}
 	turn_reply(t, WIRE_DONE_SAVED, reply_body(&r));
 }

@@ -22,12 +22,13 @@ void sql_init(struct sql *db, sqlite3 *handle)
 
 void sql_release(struct sql *db)
 {
-	while (db->cache) {
-		struct sql_rows *rows = db->cache;
-		db->cache = rows->next;
-		sqlite3_finalize(rows->statement);
-		free(rows);
-	}
+	for (int i = 0; i < SQL_CHAINS; i++)
+		while (db->cache[i]) {
+			struct sql_rows *rows = db->cache[i];
+			db->cache[i] = rows->next;
+			sqlite3_finalize(rows->statement);
+			free(rows);
+		}
 	sqlite3_close(db->handle);
 	*db = (struct sql){0};
 }
@@ -64,9 +65,14 @@ void sql_failure_clear(struct sql *db)
 	db->error.text[0] = 0;
 }
 
+static struct sql_rows **chain_of(struct sql *db, const char *text)
+{
+	return &db->cache[(uintptr_t)text / 8 % SQL_CHAINS];
+}
+
 static struct sql_rows **find(struct sql *db, const char *text)
 {
-	struct sql_rows **link = &db->cache;
+	struct sql_rows **link = chain_of(db, text);
 
 	while (*link && ((*link)->key != text || (*link)->busy || strcmp((*link)->text, text) != 0))
 		link = &(*link)->next;
@@ -92,8 +98,9 @@ static struct sql_rows *prepare(struct sql *db, const char *text)
 		rows->key = text;
 		rows->text = sqlite3_sql(rows->statement);
 	}
-	rows->next = db->cache;
-	db->cache = rows;
+	link = chain_of(db, text);
+	rows->next = *link;
+	*link = rows;
 	return rows;
 }
 

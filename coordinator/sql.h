@@ -19,11 +19,13 @@
 
 struct sql_rows;
 
+enum { SQL_CHAINS = 128 };
+
 struct sql {
 	sqlite3 *handle;
-	struct sql_rows *cache; /* statements by text, most recently used first */
-	int failure;            /* extended result code of the first failure, or SQLITE_OK */
-	struct error error;     /* its text */
+	struct sql_rows *cache[SQL_CHAINS]; /* statements by their texts' addresses, newest first */
+	int failure;        /* extended result code of the first failure, or SQLITE_OK */
+	struct error error; /* its text */
 };
 
 struct sql_argument {

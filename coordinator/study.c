@@ -149,7 +149,8 @@ int study_launch(struct turn *t, const cJSON *args, cJSON **result, struct error
 	id = study_save(t, spec.name, id, sweep, known, sweep_count(&spec));
 	if (!fresh)
 		want_again(t, id);
-	view_create_study(t->db, id);
+	if (t->options->views)
+		view_create_study(t->db, id);
 end:
 	sweep_spec_release(&spec);
 	cJSON_Delete(sweep);
@@ -340,7 +341,8 @@ int study_add(struct turn *t, const cJSON *args, cJSON **result, struct error *e
 	}
 	if (id) {
 		sql_run(t->db, "update study set trials = trials + 1 where id = ?", study.id);
-		view_create_study(t->db, study.id);
+		if (t->options->views)
+			view_create_study(t->db, study.id);
 		*result = cJSON_CreateObject();
 		cJSON_AddNumberToObject(*result, "trial", (double)id);
 		cJSON_AddNumberToObject(*result, "number", (double)number);

@@ -24,6 +24,7 @@ const struct turn_options turn_defaults = {
         .metric_rows = 10000,
         .credits = 4096,
         .chunk = 1000,
+        .views = true,
 };
 
 static const struct {
@@ -107,7 +108,8 @@ int64_t turn_worker(struct turn *t)
 		cJSON_AddStringToObject(body, "agent", agent);
 		turn_reply(t, WIRE_AGAIN, body);
 	}
-	sql_run(t->db, "update worker set seen_ms = ? where id = ?", t->now_ms, worker);
+	sql_run(t->db, "update worker set seen_ms = ?1 where id = ?2 and seen_ms <> ?1", t->now_ms,
+	        worker);
 	return worker;
 }
 

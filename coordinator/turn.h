@@ -25,6 +25,7 @@ struct turn_options {
 	int64_t chunk;            /* trials made of a sweep in one turn */
 	const char *url, *pin;    /* of the artifact store, for agents; pin null: it has no TLS */
 	bool notifies;            /* notices are sent to somebody */
+	bool views;               /* every study has its view, for people */
 	const char *secret;       /* 64 hex digits from which tokens are derived */
 	struct study_files files; /* how launch reads files and data sets; may be all null */
 };

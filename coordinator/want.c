@@ -354,6 +354,7 @@ int64_t trial_want(struct turn *t, struct study_target *study, const cJSON *tria
 	trial_hold(t->db, id);
 	prune_joined(t, study->id, id);
 	t->wants = true;
-	view_note_metrics(t->db, id); /* it may be done already */
+	if (t->options->views)
+		view_note_metrics(t->db, id); /* it may be done already */
 	return id;
 }

@@ -99,47 +99,60 @@ static bool renew(struct turn *t, int64_t worker, const cJSON *hold)
 	return true;
 }
 
-/* Slots and memory that the agent says are taken, beyond what the leases that it lists take. */
-static void save_room(struct turn *t, int64_t worker, const cJSON *body, const char *listed)
+/* What of an agent is taken. */
+struct taken {
+	int64_t slots, memory_mb;
+};
+
+static void take(struct turn *t, int64_t trial, int64_t worker, struct taken *taken)
 {
+	struct sql_rows *rows =
+	        sql_query(t->db,
+	                  "select a.ranks * ((a.threads + w.threads - 1) / w.threads), a.memory_mb "
+	                  "from trial join ask a on a.id = trial.ask join worker w on w.id = ?2 "
+	                  "where trial.id = ?1",
+	                  trial, worker);
+
+	while (sql_next(rows)) {
+		taken->slots += sql_int(rows, 0);
+		taken->memory_mb += sql_int(rows, 1);
+	}
+}
+
+/* Slots and memory that the agent says are taken, beyond what the leases that it lists take. */
+static void save_room(struct turn *t, int64_t worker, const cJSON *body, const struct taken *listed)
+{
+	int64_t slots = json_int(body, "free_ranks", 0) + listed->slots;
+	int64_t memory_mb = json_int(body, "free_memory_mb", 0) + listed->memory_mb;
+
 	sql_run(t->db,
-	        "update worker set (other_slots, other_memory_mb) = (select "
-	        "max(0, worker.ranks - ?1 - coalesce(sum(a.ranks * ((a.threads + worker.threads - "
-	        "1) / "
-	        "worker.threads)), 0)), max(0, worker.memory_mb - ?2 - coalesce(sum(a.memory_mb), "
-	        "0)) "
-	        "from trial join ask a on a.id = trial.ask where trial.worker = worker.id and "
-	        "trial.state = 'leased' and trial.id in (select value from json_each(?3))) where "
-	        "id = ?4",
-	        json_int(body, "free_ranks", 0), json_int(body, "free_memory_mb", 0), listed,
-	        worker);
+	        "update worker set other_slots = max(0, ranks - ?1), other_memory_mb = max(0, "
+	        "memory_mb - ?2) where id = ?3 and (other_slots <> max(0, ranks - ?1) or "
+	        "other_memory_mb <> max(0, memory_mb - ?2))",
+	        slots, memory_mb, worker);
 }
 
 void on_beat(struct turn *t, const cJSON *body)
 {
 	const char *agent = json_text(body, "agent", "");
 	int64_t worker = turn_worker(t);
-	struct text listed = {0};
+	struct taken listed = {0};
 	const cJSON *hold = NULL;
 
 	if (!worker)
 		return;
-	char *was = sql_get_text(t->db, "select state from worker where id = ?", worker);
-	sql_run(t->db,
-	        "update worker set seen_ms = ?1, state = iif(?2, 'draining', iif(state in ('lost', "
-	        "'left') or (state = 'draining' and not drain), 'up', state)) where id = ?3",
-	        t->now_ms, json_bool(body, "draining", false), worker);
-	if (*was && strcmp(was, "up") != 0)
-		search_note_agents(t->db); /* there is more room, or less */
-	free(was);
+	/* More room, or less, is news for searches. */
+	if (sql_run(t->db,
+	            "update worker set state = iif(?1, 'draining', 'up') where id = ?2 and iif(?1, "
+	            "state <> 'draining', state = 'lost' or state = 'left' or (state = 'draining' "
+	            "and not drain))",
+	            json_bool(body, "draining", false), worker))
+		search_note_agents(t->db);
 	cJSON_ArrayForEach (hold, json_at(body, "holds"))
 		if (renew(t, worker, hold))
-			text_add(&listed, "%s%ld", listed.length ? "," : "[",
-			         (long)json_int(hold, "trial", 0));
-	text_add(&listed, listed.length ? "]" : "[]");
+			take(t, json_int(hold, "trial", 0), worker, &listed);
 	if (json_at(body, "free_ranks"))
-		save_room(t, worker, body, listed.data);
-	text_release(&listed);
+		save_room(t, worker, body, &listed);
 	turn_hear(t, worker, agent, json_at(body, "holds"), json_int(body, "seq", 0));
 }
 

@@ -272,8 +272,10 @@ int fields_check_missing(const struct field_table *table, const cJSON *object, c
 
 	for (size_t i = 0; i < table->count; i++) {
 		const struct field *field = table->rows + i;
+		if (!(field->flags & REQUIRED))
+			continue;
 		const cJSON *value = json_at(object, field->path);
-		if (!(field->flags & REQUIRED) || (value && !cJSON_IsNull(value)))
+		if (value && !cJSON_IsNull(value))
 			continue;
 		struct text allowed = {0};
 		field_allowed(field, &allowed);

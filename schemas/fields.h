@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 enum field_type { FIELD_INTEGER, FIELD_REAL, FIELD_BOOLEAN, FIELD_TEXT, FIELD_LIST, FIELD_OBJECT };
-enum { IDENTITY = 1, REQUIRED = 2 };
+enum { IDENTITY = 1, REQUIRED = 2, COMMON = 4 };
 
 struct field {
 	const char *path; /* dotted */
@@ -69,6 +69,22 @@ int fields_check_missing(const struct field_table *table, const cJSON *object, c
 
 /* The default as a value, or null when the field has none. */
 cJSON *field_default(const struct field *field);
+bool field_is_default(const struct field *field, const cJSON *value);
+
+/* Where the last field that was asked for stands.  Rows of one part of the paths lie side by side
+ * in the tables, and so do, mostly, the members of objects. */
+struct field_place {
+	char part[64]; /* the path before its last dot */
+	size_t length;
+	bool begun;
+	const cJSON *object, *next; /* the part, or null; the member of it that mostly comes next */
+};
+
+/* The value of a path, or null.  *place begins empty, and goes from path to path of one object. */
+const cJSON *field_value(struct field_place *place, const cJSON *object, const char *path);
+
+/* Whether fields_fill would do no more than bring it into the table's order. */
+bool fields_filled(const struct field_table *table, const cJSON *object);
 
 /* Removes nulls and puts in every default, in the order of the table.  For checked objects. */
 void fields_fill(const struct field_table *table, cJSON *object);

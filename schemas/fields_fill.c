@@ -20,23 +20,29 @@ cJSON *field_default(const struct field *field)
 	return value;
 }
 
-/* The part of a path before its last dot, and the object there; rows of a part lie side by side in
- * the tables, so it is looked up once for them all. */
-struct group {
-	char path[64];
-	cJSON *object;
-};
-
-static bool group_changes(struct group *g, const char *path, const char *name)
+bool field_is_default(const struct field *field, const cJSON *value)
 {
-	size_t length = (size_t)(name - path) - (name > path);
-
-	if (strncmp(g->path, path, length) == 0 && !g->path[length] && g->object)
+	if (!field->initial)
 		return false;
-	assert(length < sizeof g->path);
-	memcpy(g->path, path, length);
-	g->path[length] = 0;
-	return true;
+	switch (field->type) {
+	case FIELD_TEXT:
+		return cJSON_IsString(value) && strcmp(value->valuestring, field->initial) == 0;
+	case FIELD_INTEGER:
+	case FIELD_REAL:
+		return cJSON_IsNumber(value) && value->valuedouble == strtod(field->initial, NULL);
+	case FIELD_BOOLEAN:
+		return cJSON_IsBool(value) &&
+		       cJSON_IsTrue(value) == (strcmp(field->initial, "true") == 0);
+	default: break;
+	}
+	char *text = json_canonical(value);
+	cJSON *initial = field_default(field);
+	char *other = json_canonical(initial);
+	bool same = strcmp(text, other) == 0;
+	free(text);
+	free(other);
+	cJSON_Delete(initial);
+	return same;
 }
 
 static const char *last_name(const char *path)
@@ -46,34 +52,100 @@ static const char *last_name(const char *path)
 	return dot ? dot + 1 : path;
 }
 
-static const cJSON *given_at(const cJSON *object, const char *path, struct group *g)
+/* Whether the name, within the path, begins another part. */
+static bool part_changes(struct field_place *p, const char *path, const char *name)
 {
-	const char *name = last_name(path);
+	size_t length = (size_t)(name - path) - (name > path);
 
-	if (group_changes(g, path, name))
-		g->object = g->path[0] ? json_at(object, g->path) : (cJSON *)object;
-	return json_at(g->object, name);
+	if (p->begun && length == p->length && memcmp(p->part, path, length) == 0)
+		return false;
+	assert(length < sizeof p->part);
+	memcpy(p->part, path, length);
+	p->part[length] = 0;
+	p->length = length;
+	p->begun = true;
+	return true;
 }
 
-static void put_at(cJSON *object, const char *path, cJSON *value, struct group *g)
+/* The next member of the part that is being walked through, which it mostly is. */
+static bool is_next(const struct field_place *p, const char *path)
+{
+	const char *name = p->length ? path + p->length + 1 : path;
+
+	return p->next && strncmp(path, p->part, p->length) == 0 &&
+	       (!p->length || path[p->length] == '.') && strcmp(p->next->string, name) == 0;
+}
+
+const cJSON *field_value(struct field_place *place, const cJSON *object, const char *path)
+{
+	const cJSON *value = place->next;
+	const char *name;
+
+	if (is_next(place, path)) {
+		place->next = value->next;
+		return value;
+	}
+	name = last_name(path);
+	if (part_changes(place, path, name)) {
+		place->object = place->part[0] ? json_at(object, place->part) : object;
+		place->next = cJSON_IsObject(place->object) ? place->object->child : NULL;
+	}
+	value = json_at(place->object, name);
+	if (value && value == place->next) /* one that stands elsewhere changes nothing */
+		place->next = value->next;
+	return value;
+}
+
+/* Whether nothing is missing and nothing is null; *ordered: and it stands in the table's order. */
+static bool is_complete(const struct field_table *table, const cJSON *object, bool *ordered)
+{
+	struct field_place from = {.begun = false};
+	const cJSON *part = NULL, *before = NULL;
+
+	*ordered = true;
+	for (size_t i = 0; i < table->count; i++) {
+		const struct field *field = table->rows + i;
+		const cJSON *value = field_value(&from, object, field->path);
+		if (value ? cJSON_IsNull(value) : field->initial != NULL)
+			return false;
+		if (!value)
+			continue;
+		*ordered = *ordered && (part != from.object || before->next == value);
+		part = from.object;
+		before = value;
+	}
+	return true;
+}
+
+bool fields_filled(const struct field_table *table, const cJSON *object)
+{
+	bool ordered = false;
+
+	return is_complete(table, object, &ordered);
+}
+
+static void put_at(cJSON *object, const char *path, cJSON *value, struct field_place *to)
 {
 	const char *name = last_name(path);
 
-	if (group_changes(g, path, name)) {
+	if (part_changes(to, path, name)) {
 		json_put(object, path, value);
-		g->object = g->path[0] ? json_at(object, g->path) : object;
+		to->object = to->part[0] ? json_at(object, to->part) : object;
 	} else {
-		cJSON_AddItemToObject(g->object, name, value);
+		cJSON_AddItemToObjectCS((cJSON *)to->object, name, value);
 	}
 }
 
 void fields_fill(const struct field_table *table, cJSON *object)
 {
-	cJSON *filled = cJSON_CreateObject();
-	struct group from = {.object = NULL}, to = {.object = NULL};
+	struct field_place from = {.begun = false}, to = {.begun = false};
+	bool ordered = false;
 
+	if (is_complete(table, object, &ordered) && ordered)
+		return;
+	cJSON *filled = cJSON_CreateObject();
 	for (size_t i = 0; i < table->count; i++) {
-		const cJSON *given = given_at(object, table->rows[i].path, &from);
+		const cJSON *given = field_value(&from, object, table->rows[i].path);
 		cJSON *value = given && !cJSON_IsNull(given) ? cJSON_Duplicate(given, true)
 		                                             : field_default(table->rows + i);
 		if (value)
@@ -87,9 +159,11 @@ void fields_fill(const struct field_table *table, cJSON *object)
 
 void fields_load(const struct field_table *table, const cJSON *object, void *target)
 {
+	struct field_place from = {.begun = false};
+
 	for (size_t i = 0; i < table->count; i++) {
 		const struct field *field = table->rows + i;
-		const cJSON *value = json_at(object, field->path);
+		const cJSON *value = field_value(&from, object, field->path);
 		void *member = (char *)target + field->offset;
 		if (!value)
 			continue;

@@ -228,8 +228,10 @@ static void put_common(const struct sweep_spec *spec, cJSON *trial)
 {
 	for (size_t i = 0; i < sweep_fields.count; i++) {
 		const struct field *field = rows + i;
+		if (!(field->flags & COMMON))
+			continue;
 		const cJSON *own = json_at(trial, field->path);
-		if (!field_find(&trial_fields, field->path) || (own && !cJSON_IsNull(own)))
+		if (own && !cJSON_IsNull(own))
 			continue;
 		const void *member = (const char *)spec + field->offset;
 		if (field->type == FIELD_INTEGER)
@@ -262,7 +264,7 @@ cJSON *sweep_trial_of(const struct sweep_spec *spec, const cJSON *assignment, st
 	cJSON *trial = cJSON_Duplicate(spec->trial, true);
 	cJSON_ArrayForEach (value, assignment)
 		json_put(trial, value->string, cJSON_Duplicate(value, true));
-	put_common(spec, trial);
+	trial_fill(trial);
 	trial_check_whole(trial, "trial.", &problems);
 	check_rungs(spec, trial, &problems);
 	if (problems.text[0]) {
@@ -273,8 +275,6 @@ cJSON *sweep_trial_of(const struct sweep_spec *spec, const cJSON *assignment, st
 		free(text);
 		cJSON_Delete(trial);
 		trial = NULL;
-	} else {
-		trial_fill(trial);
 	}
 	return trial;
 }
@@ -318,6 +318,8 @@ int sweep_spec_load(const cJSON *sweep, struct sweep_spec *spec, struct error *e
 	fields_fill(&sweep_fields, filled);
 	fields_load(&sweep_fields, filled, spec);
 	cJSON_Delete(filled);
+	put_common(spec, spec->trial);
+	fields_fill(&trial_fields, spec->trial); /* once, not for each of its trials */
 	parse_space(spec->space, sweep_is_grid(spec), spec, &problems);
 	return 0;
 }

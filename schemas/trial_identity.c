@@ -3,20 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool same_value(const cJSON *a, const cJSON *b)
-{
-	if (cJSON_IsNumber(a) && cJSON_IsNumber(b))
-		return a->valuedouble == b->valuedouble;
-	if (cJSON_IsString(a) && cJSON_IsString(b))
-		return strcmp(a->valuestring, b->valuestring) == 0;
-	char *left = json_canonical(a), *right = json_canonical(b);
-	bool same = strcmp(left, right) == 0;
-
-	free(left);
-	free(right);
-	return same;
-}
-
 static bool is_text(const cJSON *filled, const char *path, const char *text)
 {
 	return strcmp(json_at(filled, path)->valuestring, text) == 0;
@@ -106,22 +92,21 @@ static int add_input(void *self, const char *role, const cJSON *input)
 
 cJSON *trial_identity_form(const cJSON *trial)
 {
-	cJSON *filled = cJSON_Duplicate(trial, true), *form = cJSON_CreateObject();
-
-	trial_fill(filled);
-	forget_paths(json_at(filled, "ood.sets"));
+	cJSON *copy = trial_filled(trial), *form = cJSON_CreateObject();
+	const cJSON *filled = copy ? copy : trial;
+	struct field_place place = {.begun = false};
 	const struct nature nature = nature_of(filled);
+
 	for (size_t i = 0; i < trial_fields.count; i++) {
 		const struct field *field = trial_fields.rows + i;
-		const cJSON *value = json_at(filled, field->path);
-		cJSON *initial = field_default(field);
-		if (value && matters(field, &nature) && !(initial && same_value(value, initial)))
+		const cJSON *value = field_value(&place, filled, field->path);
+		if (value && matters(field, &nature) && !field_is_default(field, value))
 			cJSON_AddItemToObject(form, field->path, cJSON_Duplicate(value, true));
-		cJSON_Delete(initial);
 	}
+	forget_paths(cJSON_GetObjectItemCaseSensitive(form, "ood.sets"));
 	trial_each_input(filled, add_input, form);
 	cJSON_AddNumberToObject(form, "semantics", TRIAL_SEMANTICS);
-	cJSON_Delete(filled);
+	cJSON_Delete(copy);
 	return form;
 }
 

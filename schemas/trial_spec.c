@@ -244,15 +244,15 @@ int trial_check_whole(const cJSON *trial, const char *where, struct error *e)
 
 	if (problems)
 		return problems;
-	cJSON *filled = cJSON_Duplicate(trial, true);
-	trial_fill(filled);
+	cJSON *copy = trial_filled(trial);
+	const cJSON *filled = copy ? copy : trial;
 	load(filled, &spec);
 	problems = check_rules(&spec, filled, where, e);
 	trial_spec_release(&spec);
 	struct checking c = {where, e, 0};
 	if (!problems)
 		trial_each_input(filled, check_input, &c);
-	cJSON_Delete(filled);
+	cJSON_Delete(copy);
 	return problems + c.problems;
 }
 
@@ -281,14 +281,28 @@ int64_t trial_epochs(const cJSON *filled)
 	return trial_trains(filled) ? (int64_t)json_at(filled, "train.epochs")->valuedouble : 0;
 }
 
+/* 32 bits are full precision. */
+static const char *const widths[] = {"quant.weight_bits", "quant.activation_bits"};
+
 void trial_fill(cJSON *trial)
 {
-	static const char *const full[] = {"quant.weight_bits", "quant.activation_bits"};
-
 	fields_fill(&trial_fields, trial);
-	for (size_t i = 0; i < sizeof full / sizeof *full; i++)
-		if (json_at(trial, full[i])->valuedouble == 32)
-			json_put(trial, full[i], cJSON_CreateNumber(0));
+	for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+		if (json_at(trial, widths[i])->valuedouble == 32)
+			json_put(trial, widths[i], cJSON_CreateNumber(0));
+}
+
+cJSON *trial_filled(const cJSON *trial)
+{
+	bool filled = fields_filled(&trial_fields, trial);
+
+	for (size_t i = 0; i < sizeof widths / sizeof *widths && filled; i++)
+		filled = json_at(trial, widths[i])->valuedouble != 32;
+	if (filled)
+		return NULL;
+	cJSON *copy = cJSON_Duplicate(trial, true);
+	trial_fill(copy);
+	return copy;
 }
 
 int trial_spec_parse(const cJSON *trial, struct trial_spec *spec, struct error *e)

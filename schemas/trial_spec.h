@@ -30,6 +30,8 @@ int trial_check_whole(const cJSON *trial, const char *where, struct error *e);
 
 /* Fills in every default, in place; removes nulls; 32 weight bits become 0.  For checked trials. */
 void trial_fill(cJSON *trial);
+/* A copy so filled, or null: it is already. */
+cJSON *trial_filled(const cJSON *trial);
 
 /* What the field is of a trial that has these values ({path: value}), else those of `trial`, else
  * defaults.  The caller's to delete; null when there is none. */

@@ -138,6 +138,49 @@ static void a_cancelled_study_is_neither_paused_nor_resumed(void **state)
 	turns_release(&t);
 }
 
+/* The agent had no word of it: it finished, and its study is launched again before it says so. */
+static void what_was_finished_while_cancelled_is_taken_when_wanted_again(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	turns_launch(&t, "one", "[4]", false);
+	turns_hello(&t, "a");
+	turns_state(&t, 1, "leased");
+	turns_request(&t, "cancel", "{\"study\":\"one\"}");
+	turns_state(&t, 1, "cancelled");
+	sql_run(&t.store.db, "update worker set state = 'draining'"); /* it is given nothing new */
+	turns_launch(&t, "one", "[4]", false);
+	turns_state(&t, 1, "ready");
+	turns_store(&t, turns_sha);
+	turns_done(&t, "a", 1, 1, 0.7);
+	assert_non_null(turns_reply(&t, WIRE_DONE_SAVED));
+	turns_state(&t, 1, "done");
+	assert_int_equal(turns_int(&t, "select value = 0.7 from result where metric = 'accuracy'"),
+	                 1);
+	turns_release(&t);
+}
+
+static void what_no_study_wants_is_not_retried(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	turns_launch(&t, "one", "[4]", false);
+	turns_hello(&t, "a");
+	turns_ended(&t, "a", 1, 1, "out_of_memory");
+	turns_state(&t, 1, "infeasible");
+	turns_request(&t, "cancel", "{\"study\":\"one\"}");
+	turns_request(&t, "retry", "{\"trial\":1}");
+	assert_non_null(strstr(turns_refusal(&t), "its study was cancelled"));
+	turns_state(&t, 1, "infeasible");
+	turns_launch(&t, "one", "[4]", false);
+	turns_request(&t, "retry", "{\"trial\":1}");
+	assert_string_equal(turns_refusal(&t), "");
+	turns_state(&t, 1, "leased");
+	turns_release(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -147,6 +190,8 @@ int main(void)
 	        cmocka_unit_test(a_full_disk_is_noted_once),
 	        cmocka_unit_test(a_cancelled_study_is_neither_paused_nor_resumed),
 	        cmocka_unit_test(a_log_is_kept_longer_than_its_end),
+	        cmocka_unit_test(what_was_finished_while_cancelled_is_taken_when_wanted_again),
+	        cmocka_unit_test(what_no_study_wants_is_not_retried),
 	};
 
 	return cmocka_run_group_tests_name("control", tests, NULL, NULL);

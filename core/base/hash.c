@@ -32,13 +32,17 @@ void hash_add(struct hash *h, const void *bytes, size_t length)
 
 void hash_end(struct hash *h, char *hex)
 {
+	static const char digits[] = "0123456789abcdef";
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned int length = 0;
 	int ok = EVP_DigestFinal_ex(h->context, digest, &length);
 
 	assert(ok == 1);
-	for (unsigned int i = 0; i < length; i++)
-		sprintf(hex + 2 * i, "%02x", digest[i]);
+	for (unsigned int i = 0; i < length; i++) {
+		hex[2 * i] = digits[digest[i] >> 4];
+		hex[2 * i + 1] = digits[digest[i] & 15];
+	}
+	hex[2 * length] = 0;
 	EVP_MD_CTX_free(h->context);
 	free(h);
 }

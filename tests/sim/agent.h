@@ -1,142 +1,9 @@
 /* Agents and their jobs: what a worker's processes do, as far as messages can tell. */
 #ifndef SIM_AGENT_H
 #define SIM_AGENT_H
-#include "tests/sim/world.h"
-
-enum { REPEATS_MAX = 8 }; /* sends of one thing once nothing is lost: more means nobody answers */
+#include "tests/sim/report.h"
 
 static const char *const phase_names[] = {"starting", "training", "done", "ended"};
-
-static void say(struct sim *s, int i, enum wire_kind kind, cJSON *body)
-{
-	const char *name = s->agents[i].name;
-
-	cJSON_AddStringToObject(body, "agent", name);
-	network(s, (struct event){.kind = TO_COORDINATOR,
-	                          .who = i,
-	                          .serial = s->agents[i].serial,
-	                          .message = message_make(kind, name, strlen(name), body)});
-}
-
-static cJSON *about(const struct job *j)
-{
-	cJSON *body = cJSON_CreateObject();
-
-	cJSON_AddNumberToObject(body, "trial", (double)j->trial);
-	cJSON_AddNumberToObject(body, "attempt", (double)j->attempt);
-	return body;
-}
-
-/* The metrics that were not acknowledged yet, up to a step. */
-static void add_rows(cJSON *body, const struct job *j, int64_t upto)
-{
-	cJSON *rows = cJSON_AddArrayToObject(body, "rows");
-
-	cJSON_AddNumberToObject(body, "batch", (double)upto);
-	for (int64_t step = j->acked + 1; step <= upto; step++) {
-		cJSON *row = cJSON_CreateObject();
-		cJSON_AddStringToObject(row, "name", "loss");
-		cJSON_AddNumberToObject(row, "step", (double)step);
-		cJSON_AddNumberToObject(row, "epoch", (double)step);
-		cJSON_AddNumberToObject(row, "value", j->loss[step]);
-		cJSON_AddItemToArray(rows, row);
-	}
-}
-
-static bool is_current(struct sim *s, const struct job *j)
-{
-	return sql_get_int(&s->disk.db, 0,
-	                   "select 1 from trial where id = ? and attempt = ? and state = 'leased'",
-	                   j->trial, j->attempt) == 1;
-}
-
-/* All that waits for an answer is said again at every beat. */
-static void repeat(struct sim *s, struct job *j)
-{
-	j->repeats += s->now > QUIET && (j->phase >= FINISHED || j->pending);
-	if (j->repeats > REPEATS_MAX)
-		broken(s, "what is said again and again is acknowledged");
-	j->stale = s->now > QUIET && j->phase <= RUNNING && !is_current(s, j) ? j->stale + 1 : 0;
-	if (j->stale > REPEATS_MAX / 2)
-		broken(s, "what nobody needs is stopped");
-}
-
-static void send_metrics(struct sim *s, int i, struct job *j)
-{
-	cJSON *body = about(j);
-
-	add_rows(body, j, j->step);
-	say(s, i, WIRE_METRICS, body);
-}
-
-static void send_checkpoint(struct sim *s, int i, struct job *j)
-{
-	cJSON *body = about(j);
-	char sha256[SHA256_HEX];
-
-	blob_name(s, j->pending_state, j->pending, sha256);
-	add_rows(body, j, j->pending);
-	cJSON_AddNumberToObject(body, "step", (double)j->pending);
-	cJSON_AddNumberToObject(body, "epoch", (double)j->pending);
-	cJSON_AddStringToObject(body, "sha256", sha256);
-	cJSON_AddNumberToObject(body, "bytes", 100);
-	cJSON_AddStringToObject(body, "numerics", s->agents[i].numerics);
-	say(s, i, WIRE_CHECKPOINT, body);
-}
-
-static void send_done(struct sim *s, int i, struct job *j)
-{
-	cJSON *body = about(j), *artifact = cJSON_CreateObject();
-	char sha256[SHA256_HEX];
-
-	blob_name(s, j->state, j->step, sha256);
-	add_rows(body, j, j->step);
-	cJSON_AddStringToObject(body, "numerics", s->agents[i].numerics);
-	cJSON_AddNumberToObject(cJSON_AddObjectToObject(body, "result"), "accuracy",
-	                        measure(j->state));
-	cJSON_AddStringToObject(artifact, "name", s->seed % 2 ? "weights" : "checkpoint");
-	cJSON_AddStringToObject(artifact, "sha256", sha256);
-	cJSON_AddNumberToObject(artifact, "bytes", 100);
-	cJSON_AddNumberToObject(artifact, "step", (double)j->step);
-	cJSON_AddItemToArray(cJSON_AddArrayToObject(body, "artifacts"), artifact);
-	say(s, i, WIRE_DONE, body);
-}
-
-static void send_ended(struct sim *s, int i, struct job *j)
-{
-	cJSON *body = about(j);
-
-	cJSON_AddStringToObject(body, "outcome", j->outcome);
-	cJSON_AddStringToObject(body, "text", "as simulated");
-	if (j->bad[0])
-		cJSON_AddStringToObject(body, "sha256", j->bad);
-	say(s, i, WIRE_ENDED, body);
-}
-
-static void end_job(struct sim *s, int i, struct job *j, const char *outcome, const char *bad)
-{
-	note(s, "%s: trial %" PRId64 ".%" PRId64 " ends: %s", s->agents[i].name, j->trial,
-	     j->attempt, outcome);
-	j->phase = ENDED;
-	j->repeats = 0;
-	snprintf(j->outcome, sizeof j->outcome, "%s", outcome);
-	snprintf(j->bad, sizeof j->bad, "%s", bad ? bad : "");
-	send_ended(s, i, j);
-}
-
-static void upload(struct sim *s, int i, const struct job *j, const char *sha256)
-{
-	struct event e = {.kind = UPLOAD,
-	                  .who = i,
-	                  .serial = s->agents[i].serial,
-	                  .message = {.kind = WIRE_KINDS}};
-
-	memcpy(e.sha256, sha256, SHA256_HEX);
-	memcpy(e.token, j->token, SHA256_HEX);
-	e.at = s->now + 20 + chance_of(s, 200) + (chance(s, s->slow) ? chance_of(s, DELAY_MS) : 0);
-	if (!chance(s, s->drop) && !(faults(s) && s->agents[i].cut_until > s->now))
-		post(s, e);
-}
 
 static cJSON *holds_of(const struct agent *a)
 {
@@ -163,6 +30,11 @@ static void room_of(const struct agent *a, int64_t *slots, int64_t *memory_mb)
 	}
 }
 
+static bool is_leaving(const struct sim *s, const struct agent *a)
+{
+	return a->until && s->now >= a->until;
+}
+
 static void send_hello(struct sim *s, int i)
 {
 	struct agent *a = &s->agents[i];
@@ -186,6 +58,11 @@ static void send_hello(struct sim *s, int i)
 	cJSON_AddItemToObject(body, "data", data);
 	cJSON_AddStringToObject(body, "numerics", a->numerics);
 	cJSON_AddItemToObject(body, "holds", holds_of(a));
+	cJSON_AddBoolToObject(body, "draining", is_leaving(s, a));
+	if (a->until)
+		cJSON_AddNumberToObject(body, "seconds_left",
+		                        a->until > s->now ? (double)((a->until - s->now) / 1000)
+		                                          : 0);
 	cJSON_AddStringToObject(body, "version", WIRE_VERSION);
 	say(s, i, WIRE_HELLO, body);
 }
@@ -196,7 +73,9 @@ static void send_beat(struct sim *s, int i)
 	cJSON *body = cJSON_CreateObject();
 	int64_t slots = 0, memory_mb = 0;
 
+	a->beat_at = s->now;
 	room_of(a, &slots, &memory_mb);
+	cJSON_AddBoolToObject(body, "draining", is_leaving(s, a));
 	cJSON_AddNumberToObject(body, "seq", (double)++a->seq);
 	cJSON_AddNumberToObject(body, "free_ranks", (double)(slots < 0 ? 0 : slots));
 	cJSON_AddNumberToObject(body, "free_memory_mb", (double)(memory_mb < 0 ? 0 : memory_mb));
@@ -204,22 +83,34 @@ static void send_beat(struct sim *s, int i)
 	say(s, i, WIRE_BEAT, body);
 }
 
-static void say_again(struct sim *s, int i, struct job *j)
+/* Its time is over: jobs yield, and with the last of them, or when it has waited enough, it goes.
+ */
+static bool agent_leaves(struct sim *s, int i)
 {
-	if (j->phase == FINISHED)
-		send_done(s, i, j);
-	else if (j->phase == ENDED)
-		send_ended(s, i, j);
-	else if (j->phase == RUNNING && j->pending)
-		send_checkpoint(s, i, j);
-	else if (j->phase == RUNNING && j->step > j->acked)
-		send_metrics(s, i, j);
+	enum { LEAVE_MS = 5000, APART_MS = 100 }; /* APART: no beat comes after its LEAVE */
+	struct agent *a = &s->agents[i];
+	bool idle = true;
+
+	if (!is_leaving(s, a))
+		return false;
+	for (struct job *j = a->jobs; j < a->jobs + JOBS; j++) {
+		idle = idle && !j->used;
+		j->yields = j->used;
+	}
+	if ((!idle && s->now < a->until + LEAVE_MS) || s->now < a->beat_at + APART_MS)
+		return false;
+	note(s, "%s leaves", a->name);
+	say(s, i, WIRE_LEAVE, cJSON_CreateObject());
+	a->up = false;
+	return true;
 }
 
 static void agent_wake(struct sim *s, int i)
 {
 	struct agent *a = &s->agents[i];
 
+	if (agent_leaves(s, i))
+		return;
 	if (a->welcome)
 		send_beat(s, i);
 	else
@@ -235,6 +126,12 @@ static void agent_wake(struct sim *s, int i)
 	                       .serial = a->serial});
 }
 
+/* Another one after the first was revoked. */
+static int key_number(const struct sim *s, int i)
+{
+	return 1 + i + (s->revoked[i] ? AGENTS : 0);
+}
+
 static void agent_boot(struct sim *s, int i)
 {
 	struct agent *a = &s->agents[i];
@@ -245,6 +142,11 @@ static void agent_boot(struct sim *s, int i)
 	                    .data = i != 2,
 	                    .numerics = i == 1 && s->seed % 3 == 0 ? "n2" : "n1"};
 	snprintf(a->name, sizeof a->name, "agent-%d-%" PRId64, i, a->serial);
+	if (s->guarded)
+		snprintf(a->key, sizeof a->key, "%040d", key_number(s, i));
+	if (chance(s, 25)) /* minutes, for what asks for one, or seconds */
+		a->until = s->now + (chance_of(s, 3) ? 3000 + chance_of(s, 9000)
+		                                     : 50000 + chance_of(s, 20000));
 	note(s, "%s starts", a->name);
 	post(s, (struct event){.kind = WAKE, .at = s->now + 1, .who = i, .serial = a->serial});
 }
@@ -310,9 +212,9 @@ static const struct blob *fetch(struct sim *s, const struct job *j, const char *
 
 	if (b && b->present && !b->corrupt)
 		return b;
-	bool condemned = sql_get_int(&s->disk.db, 0,
-	                             "select 1 from artifact where sha256 = ? and state = 'bad'",
-	                             sha256) == 1;
+	bool condemned =
+	        sql_get_int(s->db, 0, "select 1 from artifact where sha256 = ? and state = 'bad'",
+	                    sha256) == 1;
 	if (is_current(s, j) && !(b && b->corrupt) && !condemned)
 		broken(s, "what an attempt begins with lies in the store");
 	return NULL;
@@ -331,7 +233,7 @@ static void job_start(struct sim *s, int i, struct job *j)
 
 	if (!s->up) {
 		job_timer(s, i, j, START, 300);
-	} else if (chance(s, s->trouble / 2)) {
+	} else if (i > 0 && chance(s, s->trouble / 2)) { /* one is left for everything */
 		end_job(s, i, j, "refuse", NULL);
 	} else if (j->resume[0] && !resume) {
 		end_job(s, i, j, "checkpoint_bad", j->resume);
@@ -380,8 +282,9 @@ static void job_step(struct sim *s, int i, struct job *j)
 		blob_name(s, j->state, j->step, sha256);
 		send_done(s, i, j);
 	} else if (chance(s, s->trouble)) {
-		static const char *const outcomes[] = {"error", "killed", "hung", "error"};
-		end_job(s, i, j, outcomes[chance_of(s, 4)], NULL);
+		static const char *const outcomes[] = {"error", "killed",   "hung",
+		                                       "error", "diverged", "out_of_memory"};
+		end_job(s, i, j, outcomes[chance_of(s, 6)], NULL);
 	} else if (at_rung(j)) {
 		job_checkpoint(s, i, j);
 	} else if (j->yields || chance(s, s->trouble)) {
@@ -399,7 +302,7 @@ static void job_step(struct sim *s, int i, struct job *j)
 /* A stop that nobody needs: the job's result was taken. */
 static void job_stopped(struct sim *s, int i, struct job *j)
 {
-	bool taken = sql_get_int(&s->disk.db, 0,
+	bool taken = sql_get_int(s->db, 0,
 	                         "select 1 from attempt where trial = ? and attempt = ? and "
 	                         "outcome = 'done'",
 	                         j->trial, j->attempt) == 1;
@@ -450,6 +353,18 @@ static void on_checkpoint_saved(struct sim *s, int i, struct job *j, const cJSON
 		end_job(s, i, j, at_rung(j) ? "rung" : "yield", NULL);
 }
 
+/* Whoever is told that its key is no good gives up. */
+static void on_refused(struct sim *s, int i, const char *text)
+{
+	struct agent *a = &s->agents[i];
+
+	note(s, "%s is refused: %s", a->name, text);
+	if (!sql_get_int(s->db, 0, "select 1 from key where public = ? and revoked_ms is not null",
+	                 (const char *)a->key))
+		broken(s, "no agent is refused but one whose key was revoked");
+	a->up = false;
+}
+
 static void agent_receive(struct sim *s, int i, const struct message *m)
 {
 	struct agent *a = &s->agents[i];
@@ -459,6 +374,8 @@ static void agent_receive(struct sim *s, int i, const struct message *m)
 		a->welcome = true;
 	} else if (m->kind == WIRE_AGAIN) {
 		a->welcome = false;
+	} else if (m->kind == WIRE_ERROR) {
+		on_refused(s, i, json_text(m->body, "text", ""));
 	} else if (m->kind == WIRE_ORDERS) {
 		on_orders(s, i, m->body);
 	} else if (j && m->kind == WIRE_NEED) {

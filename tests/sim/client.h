@@ -4,26 +4,41 @@
 #define SIM_CLIENT_H
 #include "tests/sim/world.h"
 
-static const char bits[] =
-        "\"trial\":{\"data\":{\"name\":\"shapes\"},\"model\":{\"name\":\"resnet20\"},"
-        "\"checkpoint\":{\"keep\":1},\"start_from\":{\"change\":{\"quant\":null,\"train\":{"
-        "\"epochs\":5}}},\"train\":{\"epochs\":6}}";
+#define BITS                                                                                 \
+	"\"trial\":{\"data\":{\"name\":\"shapes\"},\"model\":{\"name\":\"resnet20\"},"       \
+	"\"checkpoint\":{\"keep\":1},\"start_from\":{\"change\":{\"quant\":null,\"train\":{" \
+	"\"epochs\":5}}},\"train\":{\"epochs\":6}}"
+
+static const char bits[] = BITS;
+static const char roomy[] = BITS ",\"resources\":{\"memory_mb\":3000}";
 static const char seeds[] =
         "\"trial\":{\"data\":{\"name\":\"cifar10\"},\"model\":{\"name\":\"resnet20\"},"
-        "\"train\":{\"epochs\":5,\"shards\":2}},\"resources\":{\"ranks\":2}";
+        "\"priority\":1,\"train\":{\"epochs\":5,\"shards\":2}},\"resources\":{\"ranks\":2},"
+        "\"retry\":{"
+        "\"limit\":1}";
 
 static const char longer[] =
         "\"trial\":{\"data\":{\"name\":\"shapes\"},\"model\":{\"name\":\"resnet20\"},"
         "\"train\":{\"epochs\":16}}";
 
+/* Who wants all of a trial that others stop, and soon. */
 static const char whole[] =
         "\"trial\":{\"data\":{\"name\":\"shapes\"},\"model\":{\"name\":\"resnet20\",\"width\":4},"
-        "\"train\":{\"epochs\":7}}";
+        "\"priority\":3,\"train\":{\"epochs\":7}}";
+
+/* What only an agent with a minute left may have, and the same trials with more memory. */
+static const char minute[] =
+        "\"trial\":{\"data\":{\"name\":\"shapes\"},\"model\":{\"name\":\"resnet20\",\"width\":8},"
+        "\"priority\":-1,\"train\":{\"epochs\":3}},\"resources\":{\"minutes\":1}";
+static const char larger[] =
+        "\"trial\":{\"data\":{\"name\":\"shapes\"},\"model\":{\"name\":\"resnet20\",\"width\":8},"
+        "\"train\":{\"epochs\":3}},\"resources\":{\"memory_mb\":3000}";
 
 /* Compared after 1 and 3 steps of 7; drawn one after the other, in brackets. */
 static const char halved[] =
         "\"trial\":{\"data\":{\"name\":\"shapes\"},\"model\":{\"name\":\"resnet20\",\"width\":4},"
-        "\"train\":{\"epochs\":7}},\"prune\":{\"kind\":\"asha\",\"metric\":\"loss\",\"goal\":"
+        "\"priority\":1,\"train\":{\"epochs\":7}},\"prune\":{\"kind\":\"asha\",\"metric\":\"loss\","
+        "\"goal\":"
         "\"min\"}";
 static const char learned[] =
         "{\"sweep\":{\"name\":\"%s\",\"trial\":{\"data\":{\"name\":\"shapes\"},\"model\":{\"name\":"
@@ -32,6 +47,11 @@ static const char learned[] =
         "\"prune\":{\"kind\":\"hyperband\",\"reduction\":2,\"mode\":\"%s\",\"metric\":\"loss\","
         "\"goal\":"
         "\"min\"}}}";
+
+/* Cancelled while it waits for what it starts from. */
+static const char late[] =
+        "\"trial\":{\"data\":{\"name\":\"shapes\"},\"model\":{\"name\":\"resnet20\"},"
+        "\"start_from\":{\"change\":{\"train\":{\"epochs\":8}}},\"train\":{\"epochs\":9}}";
 
 static void ask(struct sim *s, int64_t at, const char *verb, char *args)
 {
@@ -44,38 +64,91 @@ static char *sweep(const char *name, const char *trial, const char *field, const
 	               trial, field, values);
 }
 
-static void client_plan(struct sim *s)
+static char *halved_of(const struct sim *s, const char *name)
 {
-	int64_t at = 0;
+	return sweep(name, halved, "train.seed", s->seed % 2 ? "[1,2,3,4,5]" : "[1,2,3]");
+}
 
-	ask(s, 10, "launch", sweep("a", bits, "quant.weight_bits", "[2,4,8]"));
-	ask(s, 100 + chance_of(s, 2500), "launch", sweep("c", seeds, "train.seed", "[1,2]"));
-	ask(s, 150 + chance_of(s, 2500), "launch",
-	    sweep("e", halved, "train.seed", s->seed % 2 ? "[1,2,3,4,5]" : "[1,2,3]"));
-	ask(s, 200 + chance_of(s, 4000), "launch",
-	    xformat(learned, "f", s->seed % 3 ? "tpe" : "nsga2",
-	            s->seed % 4 < 2 ? "promote" : "stop"));
-	ask(s, 1500 + chance_of(s, 4000), "launch", sweep("b", bits, "quant.weight_bits", "[4,3]"));
-	at = 3000 + chance_of(s, 4000);
+/* Launched and cancelled, or stopped for a while, and wanted again, at some seeds. */
+static void plan_changes(struct sim *s)
+{
+	int64_t at = 3000 + chance_of(s, 4000), trial = 2 + chance_of(s, 8);
+
+	s->revoking = (int)chance_of(s, AGENTS);
+	if (s->guarded)
+		ask(s, 2500 + chance_of(s, 6000), "revoke",
+		    xformat("{\"key\":\"k%d\"}", s->revoking));
 	ask(s, at, "pause",
 	    xformat("{\"study\":\"a\",\"now\":%s}", s->seed % 2 ? "true" : "false"));
 	ask(s, at + 1000 + chance_of(s, 3000), "resume", xstrdup("{\"study\":\"a\"}"));
+	if (s->seed % 3 == 0) {
+		ask(s, 3000 + chance_of(s, 3000), "launch",
+		    sweep("h", minute, "train.seed", "[1,2]"));
+		ask(s, 7500, "launch", sweep("i", larger, "train.seed", "[1,2]"));
+	}
+	if (s->seed % 3 == 1) {
+		ask(s, 3000 + chance_of(s, 3000), "launch", sweep("k", late, "train.seed", "[1]"));
+		ask(s, 4000 + chance_of(s, 3000), "cancel", xstrdup("{\"study\":\"k\"}"));
+	}
+	if (s->seed % 3 == 2) {
+		ask(s, 4000 + chance_of(s, 6000), "cancel", xstrdup("{\"study\":\"e\"}"));
+		ask(s, 9000 + chance_of(s, 2000), "launch", halved_of(s, "e"));
+	}
 	ask(s, 7000 + chance_of(s, 5000), "cancel", xstrdup("{\"study\":\"c\"}"));
-	if (s->seed % 5 == 0) /* who wants all of one that others stop */
+	if (s->seed % 4 == 3) /* what one has pruned, another judges by what was measured then */
+		ask(s, 8000 + chance_of(s, 3000), "launch", halved_of(s, "j"));
+	ask(s, 5000 + chance_of(s, 5000), "cancel", xformat("{\"trial\":%" PRId64 "}", trial));
+	if (s->seed % 5 == 0)
 		ask(s, 8000 + chance_of(s, 3000), "launch", sweep("g", whole, "train.seed", "[2]"));
 	ask(s, 9500 + chance_of(s, 5000), "launch",
 	    sweep("a", bits, "quant.weight_bits", "[2,4,8,5,6]"));
+	if (s->seed % 5 == 0 && s->seed % 2)
+		ask(s, 9600, "cancel", xstrdup("{\"study\":\"g\"}"));
 	if (s->seed % 3)
 		ask(s, 15000 + chance_of(s, 3000), "launch",
 		    sweep("c", seeds, "train.seed", "[1,2]"));
+	ask(s, FAULTS_END + 50, "retry", xformat("{\"trial\":%" PRId64 "}", trial));
+}
+
+/* Once nothing fails, all that failed is tried again. */
+static void plan_end(struct sim *s)
+{
 	ask(s, FAULTS_END + 100, "resume", xstrdup("{\"study\":\"a\"}"));
-	ask(s, FAULTS_END + 200, "retry", xstrdup("{\"study\":\"a\"}"));
-	ask(s, FAULTS_END + 300, "retry", xstrdup("{\"study\":\"b\"}"));
-	ask(s, FAULTS_END + 400, "retry", xstrdup("{\"study\":\"c\"}"));
-	ask(s, FAULTS_END + 430, "retry", xstrdup("{\"study\":\"e\"}"));
-	ask(s, FAULTS_END + 460, "retry", xstrdup("{\"study\":\"f\"}"));
+	for (const char *study = "abcefhij"; *study; study++)
+		ask(s, FAULTS_END + 200, "retry", xformat("{\"study\":\"%c\"}", *study));
 	ask(s, QUIET + 500, "launch", sweep("d", longer, "train.seed", "[1]"));
 	ask(s, QUIET + 2500, "cancel", xstrdup("{\"study\":\"d\"}"));
+}
+
+static void client_plan(struct sim *s)
+{
+	ask(s, 10, "launch", sweep("a", bits, "quant.weight_bits", "[2,4,8]"));
+	ask(s, 100 + chance_of(s, 2500), "launch", sweep("c", seeds, "train.seed", "[1,2]"));
+	ask(s, 150 + chance_of(s, 2500), "launch", halved_of(s, "e"));
+	ask(s, 200 + chance_of(s, 4000), "launch",
+	    xformat(learned, "f", s->seed % 3 ? "tpe" : "nsga2",
+	            s->seed % 4 < 2 ? "promote" : "stop"));
+	ask(s, 1500 + chance_of(s, 4000), "launch",
+	    sweep("b", roomy, "quant.weight_bits", "[4,3]"));
+	plan_changes(s);
+	plan_end(s);
+}
+
+/* Once all is said: what failed is tried again, a trial at a time. */
+static void retry_failed(struct sim *s)
+{
+	int64_t id =
+	        s->request_count < REQUESTS
+	                ? sql_get_int(
+	                          s->db, 0,
+	                          "select min(t.id) from trial t join study_trial st on "
+	                          "st.trial = t.id join study s on s.id = st.study where "
+	                          "t.state in ('failed', 'infeasible') and s.state = 'active' and "
+	                          "st.verdict is null")
+	                : 0;
+
+	if (id)
+		ask(s, s->now, "retry", xformat("{\"trial\":%" PRId64 "}", id));
 }
 
 /* In order: each request waits for the answer to the one before. */
@@ -85,6 +158,8 @@ static void client_wake(struct sim *s)
 
 	while (i < s->request_count && s->requests[i].answered)
 		i++;
+	if (i == s->request_count && !faults(s))
+		retry_failed(s);
 	bool due = i < s->request_count && s->requests[i].at <= s->now;
 	post(s, (struct event){.kind = CLIENT, .at = s->now + (due ? 1200 : 200)});
 	if (!due)
@@ -109,6 +184,8 @@ static void client_receive(struct sim *s, const struct message *m)
 		return;
 	/* A study that never was, because its launch is still on its way, is not there to be
 	 * paused. */
+	if (strcmp(s->requests[id - 1].verb, "revoke") == 0)
+		s->revoked[s->revoking] = true;
 	s->requests[id - 1].answered = true;
 }
 #endif

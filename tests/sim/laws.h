@@ -1,4 +1,7 @@
-/* The laws: SQL that counts violations, run after every commit that changed something. */
+/* The laws: SQL that finds violations, run after every commit that changed something.
+ *
+ * Triggers note which trials a turn touches; of those, and of the moves since the last commit, the
+ * laws are asked at once, and of everything after a start, every so many commits and at the end. */
 #ifndef SIM_LAWS_H
 #define SIM_LAWS_H
 #include "tests/sim/world.h"
@@ -11,7 +14,7 @@ static uint64_t oracle(struct sim *s, int64_t trial, int64_t step, int64_t *step
 		uint64_t seed, states[STEPS_MAX + 1];
 		int64_t steps;
 	} known[TRIALS_MAX];
-	struct sql *db = &s->disk.db;
+	struct sql *db = s->db;
 
 	if (known[trial].seed != s->seed) {
 		char *identity = sql_get_text(db, "select identity from trial where id = ?", trial);
@@ -35,6 +38,10 @@ static uint64_t oracle(struct sim *s, int64_t trial, int64_t step, int64_t *step
 }
 
 static struct sim *law_world; /* for the functions that the laws call */
+
+struct law {
+	const char *law, *violation; /* a row that is not 0 breaks it */
+};
 
 static void sql_oracle(sqlite3_context *c, int count, sqlite3_value **v)
 {
@@ -60,192 +67,262 @@ static void sql_on_disk(sqlite3_context *c, int count, sqlite3_value **v)
 	sqlite3_result_int(c, b && b->present);
 }
 
-/* ?1: history up to which the laws were checked before; ?2: now. */
-static const struct {
-	const char *law, *violations;
-} laws[] = {
-        {"history is a chain: each move starts where the last one ended",
-         "select count(*) from history h where h.seq > ?1 and h.before <> coalesce((select p.after "
-         "from history p where p.trial = h.trial and p.seq < h.seq order by p.seq desc limit 1), "
-         "'none')"},
+/* Of one trial, ?1: asked of those whose rows a turn has changed, and of all now and then. */
+static const struct law trial_laws[] = {
         {"the last move says what the trial says",
-         "select count(*) from trial t where state <> (select after from history h where "
-         "h.trial = t.id order by h.seq desc limit 1)"},
+         "select state <> (select after from history h where h.trial = t.id order by h.seq desc "
+         "limit 1) from trial t where id = ?1"},
         {"attempts only rise, by a lease each",
-         "select count(*) from trial t where attempt <> (select count(*) from history h where "
-         "h.trial = t.id and h.event = 'lease') or attempt <> (select count(*) from attempt a "
-         "where "
-         "a.trial = t.id)"},
+         "select attempt <> (select count(*) from history h where h.trial = t.id and h.event = "
+         "'lease') or attempt <> (select count(*) from attempt a where a.trial = t.id) from trial "
+         "t where id = ?1"},
         {"a done trial has its result, and the right one",
-         "select count(*) from trial t left join result r on r.trial = t.id and r.metric = "
-         "'accuracy' where t.state = 'done' and r.value is not oracle(t.id, 1000)"},
+         "select r.value is not oracle(t.id, 1000) from trial t left join result r on r.trial = "
+         "t.id and r.metric = 'accuracy' where t.id = ?1 and t.state = 'done'"},
         {"no trial but one that was done has a result",
-         "select count(*) from result r where not exists (select 1 from history h where "
+         "select 1 from result r where r.trial = ?1 and not exists (select 1 from history h where "
          "h.trial = r.trial and h.after = 'done')"},
         {"a metric has the value that the job measured",
-         "select count(*) from metric where value is not oracle(trial, step) or name <> 'loss'"},
-        {"a done trial has every metric once", "select count(*) from trial t where state = 'done' "
-                                               "and (select count(*) from metric m where "
-                                               "m.trial = t.id) <> steps(t.id)"},
+         "select 1 from metric where trial = ?1 and (value is not oracle(trial, step) or name <> "
+         "'loss')"},
+        {"a done trial has every metric once",
+         "select (select count(*) from metric m where m.trial = t.id) <> steps(t.id) from trial t "
+         "where id = ?1 and state = 'done'"},
         {"metrics up to a checkpoint are there with it",
-         "select count(*) from artifact a where name = 'checkpoint' and (select count(*) from "
-         "metric "
-         "m where m.trial = a.trial and m.step <= a.step) < a.step"},
+         "select 1 from artifact a where trial = ?1 and name = 'checkpoint' and (select count(*) "
+         "from metric m where m.trial = a.trial and m.step <= a.step) < a.step"},
         {"a lease is held by the agent of the trial's newest attempt",
-         "select count(*) from trial t where state = 'leased' and not exists (select 1 from "
-         "attempt "
-         "a where a.trial = t.id and a.attempt = t.attempt and a.worker = t.worker and "
-         "(a.outcome is null))"},
+         "select not exists (select 1 from attempt a where a.trial = t.id and a.attempt = "
+         "t.attempt and a.worker = t.worker and a.outcome is null) from trial t where id = ?1 and "
+         "state = 'leased'"},
+        {"what waits for nothing is ready",
+         "select not exists (select 1 from trial_input i join trial p on p.id = i.input where "
+         "i.trial = t.id and p.state <> 'done') from trial t where id = ?1 and state = 'waiting' "
+         "and source is null"},
+        {"a trial fails only after its limit of errors or losses",
+         "select errors < (spec ->> '$.retry.limit') and losses < lost_limit() from trial where id "
+         "= ?1 and "
+         "state = 'failed'"},
+        {"a trial that nobody wants is not left running",
+         "select not exists (select 1 from study_trial st where st.trial = t.id and st.wanted) and "
+         "not exists (select 1 from trial_input i where i.input = t.id) from trial t where id = ?1 "
+         "and (state = 'ready' or state = 'leased' or state = 'paused')"},
+        {"an error or a loss is counted once",
+         "select errors > (select count(*) from history h where h.trial = t.id and "
+         "(event = 'error' or event = 'error_last')) or losses > (select count(*) from history h "
+         "where h.trial = "
+         "t.id and (event = 'lose' or event = 'lose_last')) from trial t where id = ?1 and errors "
+         "+ losses "
+         "> 0"},
+        {"the newest checkpoint of a trial that may go on is kept",
+         "select 1 from artifact a join trial t on t.id = a.trial where a.trial = ?1 and a.name = "
+         "'checkpoint' and a.state = 'collected' and t.state <> 'done' and not exists (select 1 "
+         "from history h where h.trial = t.id and h.after = 'pruned') and not exists (select 1 "
+         "from artifact n where n.trial = t.id and n.name = 'checkpoint' and n.step > a.step) and "
+         "not exists (select 1 from freed f where f.trial = t.id and f.state not in ('waiting', "
+         "'ready', 'leased'))"},
+        {"a trial waits only where no study lets it go on",
+         "select not coalesce((select max(until) from (select iif(s.sweep ->> '$.prune.mode' = "
+         "'promote' and st.until_epoch is not null, st.until_epoch, 1000) until from study_trial "
+         "st join study s on s.id = st.study where st.trial = t.id and st.wanted)), 1000) <= "
+         "(select max(epoch) from metric m where m.trial = t.id) from trial t where id = ?1 and "
+         "state = 'paused'"},
+        {"a trial at a rung has the value that it measured there",
+         "select 1 from rung where trial = ?1 and value is not oracle(trial, epoch)"},
+        {"a done trial's input for others is never collected",
+         "select 1 from artifact where trial = ?1 and final and state = 'collected'"},
+};
+
+/* Of the moves after ?1. */
+static const struct law move_laws[] = {
+        {"history is a chain: each move starts where the last one ended",
+         "select 1 from history h where h.seq > ?1 and h.before <> coalesce((select p.after from "
+         "history p where p.trial = h.trial and p.seq < h.seq order by p.seq desc limit 1), "
+         "'none')"},
+        {"a lease ends by the word of its own attempt",
+         "select 1 from history h join attempt a on a.trial = h.trial and a.attempt = h.attempt "
+         "where h.seq > ?1 and h.event in ('error', 'error_last', 'yield', 'refuse', 'bad_result', "
+         "'finish') and coalesce(a.outcome, 'lost') = 'lost'"},
+};
+
+/* Of the leases after ?1. */
+static const struct law lease_laws[] = {
         {"a lease is given to an agent that fits",
-         "select count(*) from history h join trial t on t.id = h.trial join ask on ask.id = t.ask "
-         "join worker w on w.id = h.worker where h.seq > ?1 and h.event = 'lease' and "
-         "(ask.ranks * ((ask.threads + w.threads - 1) / w.threads) > w.ranks or "
-         "ask.memory_mb > w.memory_mb or ask.gpus > w.gpus or (ask.data_digest <> '' and "
-         "not instr(w.data, ask.data_digest)))"},
-        {"an agent is not given more than it has",
-         "select count(*) from (select w.ranks, sum(ask.ranks) as taken from trial t join ask on "
-         "ask.id = t.ask join worker w on w.id = t.worker where t.state = 'leased' and not exists "
-         "(select 1 from history h where h.trial = t.id and h.attempt = t.attempt and h.event = "
-         "'reattach') group by w.id) where taken > ranks"},
-        {"a refused trial does not come back to the agent",
-         "select count(*) from history h join history r on r.trial = h.trial and r.event = "
-         "'refuse' "
-         "and r.worker = h.worker and r.seq < h.seq where h.seq > ?1 and h.event = 'lease' and not "
+         "select 1 from history h join trial t on t.id = h.trial join ask on ask.id = t.ask join "
+         "worker w on w.id = h.worker where h.seq > ?1 and h.event = 'lease' and (ask.ranks * "
+         "((ask.threads + w.threads - 1) / w.threads) > w.ranks or ask.memory_mb > w.memory_mb or "
+         "ask.gpus > w.gpus or (ask.data_digest <> '' and not instr(w.data, ask.data_digest)))"},
+        {"nothing is leased to an agent that leaves",
+         "select 1 from history h join worker w on w.id = h.worker where h.seq > ?1 and h.event = "
+         "'lease' and w.state <> 'up'"},
+        {"a trial is leased to an agent that has as many minutes left",
+         "select 1 from history h join trial t on t.id = h.trial join ask on ask.id = t.ask join "
+         "worker w on w.id = h.worker where h.seq > ?1 and h.event = 'lease' and h.at_ms + "
+         "ask.minutes * 60000 > w.until_ms"},
+        /* Of those that are left ready: what they ask for was there when the lease was given. */
+        {"of ready trials that an agent may have, the one of the highest priority is leased first",
+         "select 1 from history h join trial t on t.id = h.trial join ask on ask.id = t.ask join "
+         "worker w on w.id = h.worker join trial o on o.state = 'ready' and o.held = 0 and "
+         "o.priority > t.priority and o.not_before_ms <= h.at_ms and not (o.errors > 0 and "
+         "o.worker = w.id) join ask other on other.id = o.ask where h.seq > ?1 and h.event = "
+         "'lease' and (select full_ms from coordinator) is null and t.state = 'leased' and "
+         "other.threads <= w.threads and other.gpus <= ask.gpus "
+         "and other.labels = '[]' and (other.data_digest = '' or instr(w.data, "
+         "other.data_digest)) and (w.until_ms is null or h.at_ms + other.minutes * 60000 <= "
+         "w.until_ms) and not exists (select 1 from refusal r where r.trial = o.id and r.worker = "
+         "w.id and r.until_ms > h.at_ms) and other.ranks <= ask.ranks + w.ranks - w.other_slots - "
+         "(select sum(a.ranks) from "
+         "trial x join ask a on a.id = x.ask where x.worker = w.id and x.state = 'leased') and "
+         "other.memory_mb <= ask.memory_mb + w.memory_mb - w.other_memory_mb - (select "
+         "sum(a.memory_mb) from trial x join ask a on a.id = x.ask where x.worker = w.id and "
+         "x.state = 'leased')"},
+        {"a refused trial does not come back to the agent for a minute",
+         "select 1 from history h join history r on r.trial = h.trial and r.event = 'refuse' and "
+         "r.worker = h.worker and r.seq < h.seq where h.seq > ?1 and h.event = 'lease' and h.at_ms "
+         "between r.at_ms and r.at_ms + 59999 and not "
          "exists (select 1 from history x where x.trial = h.trial and x.event = 'retry' and x.seq "
          "between r.seq and h.seq)"},
         {"nothing is leased while every study that wants it is paused or cancelled",
-         "select count(*) from history h where h.seq > ?1 and h.event = 'lease' and not exists "
-         "(select 1 from study_trial st join study s on s.id = st.study where st.trial = h.trial "
-         "and "
+         "select 1 from history h where h.seq > ?1 and h.event = 'lease' and not exists (select 1 "
+         "from study_trial st join study s on s.id = st.study where st.trial = h.trial and "
          "st.wanted and s.state = 'active')"},
         {"a trial is leased when its inputs are done and their bytes there",
-         "select count(*) from history h join trial_input i on i.trial = h.trial join trial p on "
-         "p.id = i.input where h.seq > ?1 and h.event = 'lease' and (p.state <> 'done' or not "
-         "exists "
+         "select 1 from history h join trial_input i on i.trial = h.trial join trial p on p.id = "
+         "i.input where h.seq > ?1 and h.event = 'lease' and (p.state <> 'done' or not exists "
          "(select 1 from artifact a join upload u on u.sha256 = a.sha256 where a.trial = p.id and "
          "a.final and a.state = 'present'))"},
         {"nothing is leased before its backoff is over",
-         "select count(*) from history h join history e on e.trial = h.trial and e.event = 'error' "
-         "and e.seq = (select max(seq) from history x where x.trial = h.trial and x.seq < h.seq) "
-         "where h.seq > ?1 and h.event = 'lease' and h.at_ms >= e.at_ms and h.at_ms < e.at_ms + "
-         "400"},
-        {"bytes that the database counts on lie on the disk",
-         "select count(*) from upload where not on_disk(sha256)"},
+         "select 1 from history h join history e on e.trial = h.trial and e.event = 'error' and "
+         "e.seq = (select max(seq) from history x where x.trial = h.trial and x.seq < h.seq) where "
+         "h.seq > ?1 and h.event = 'lease' and h.at_ms >= e.at_ms and h.at_ms < e.at_ms + 400"},
         {"a lease goes on from the newest checkpoint that is good",
-         "select count(*) from history h join attempt a on a.trial = h.trial and a.attempt = "
-         "h.attempt where h.seq > ?1 and h.event = 'lease' and a.from_step <> coalesce((select "
-         "max(step) from artifact x where x.trial = h.trial and x.name = 'checkpoint' and x.state "
-         "= "
+         "select 1 from history h join attempt a on a.trial = h.trial and a.attempt = h.attempt "
+         "where h.seq > ?1 and h.event = 'lease' and a.from_step <> coalesce((select max(step) "
+         "from artifact x where x.trial = h.trial and x.name = 'checkpoint' and x.state = "
          "'present'), 0)"},
-        {"nothing is left unsettled", "select count(*) from trial where unsettled"},
-        {"what waits for nothing is ready",
-         "select count(*) from trial t where state = 'waiting' and source is null and not exists "
-         "(select 1 from trial_input i join trial p on p.id = i.input where i.trial = t.id and "
-         "p.state <> 'done')"},
-        {"a lease does not outlast a new one",
-         "select count(*) from trial where state = 'leased' and lease_until_ms > ?2 + 6000"},
-        {"a trial fails only after its limit of errors or losses",
-         "select count(*) from trial t where state = 'failed' and errors < (t.spec ->> "
-         "'$.retry.limit') and losses < 5"},
-        {"a trial that nobody wants is not left running",
-         "select count(*) from trial t where state in ('ready', 'leased', 'paused') and not exists "
-         "(select 1 "
-         "from study_trial st where st.trial = t.id and st.wanted) and not exists (select 1 from "
-         "trial_input i where i.input = t.id)"},
-        {"a study's trials are numbered without a gap",
-         "select count(*) from study s where trials <> (select count(*) from study_trial st where "
-         "st.study = s.id and role = 'trial') or trials > total"},
-        {"a lease ends by the word of its own attempt",
-         "select count(*) from history h join attempt a on a.trial = h.trial and a.attempt = "
-         "h.attempt where h.seq > ?1 and h.event in ('error', 'error_last', 'yield', 'refuse', "
-         "'bad_result', 'finish') and coalesce(a.outcome, 'lost') = 'lost'"},
-        {"an error or a loss is counted once",
-         "select count(*) from trial t where errors > (select count(*) from history h where "
-         "h.trial = t.id and event in ('error', 'error_last')) or losses > (select count(*) from "
-         "history h where h.trial = t.id and event in ('lose', 'lose_last'))"},
-        {"the newest checkpoint of a trial that may go on is kept",
-         "select count(*) from trial t join artifact a on a.trial = t.id and a.name = 'checkpoint' "
-         "where t.state <> 'done' and not exists (select 1 from history h where h.trial = t.id and "
-         "h.after = 'pruned') and a.state = 'collected' and not exists (select "
-         "1 from artifact "
-         "n "
-         "where n.trial = t.id and n.name = 'checkpoint' and n.step > a.step) and not exists "
-         "(select 1 from freed f where f.trial = t.id and f.state not in ('waiting', 'ready', "
-         "'leased'))"},
-        {"what a trial goes on from is not freed",
-         "select count(*) from freed where state in ('waiting', 'ready', 'leased') and newest"},
-        {"the bytes in the store are counted",
-         "select stored_bytes <> (select coalesce(sum(bytes), 0) from upload) from coordinator"},
         {"nothing begins while the store is full",
-         "select count(*) from history h join attempt a on a.trial = h.trial and a.attempt = "
-         "h.attempt where h.seq > ?1 and h.event = 'lease' and a.from_step = 0 and (select full_ms "
-         "from coordinator) is not null"},
-        {"a trial waits only where no study lets it go on",
-         "select count(*) from trial t where state = 'paused' and not coalesce((select max(until) "
-         "from (select iif(s.sweep ->> '$.prune.mode' = 'promote' and st.until_epoch is not null, "
-         "st.until_epoch, 1000) until from study_trial st join study s on s.id = st.study where "
-         "st.trial = t.id and st.wanted)), 1000) <= (select max(epoch) from metric m where m.trial "
-         "= "
-         "t.id)"},
-        {"a trial at a rung has the value that it measured there",
-         "select count(*) from rung where value is not oracle(trial, epoch)"},
+         "select 1 from history h join attempt a on a.trial = h.trial and a.attempt = h.attempt "
+         "where h.seq > ?1 and h.event = 'lease' and a.from_step = 0 and (select full_ms from "
+         "coordinator) is not null"},
+        {"an agent is not given more than it has",
+         "select ?1 >= 0 from (select w.ranks, sum(ask.ranks) as taken from trial t join ask on "
+         "ask.id = t.ask join worker w on w.id = t.worker where t.state = 'leased' and not exists "
+         "(select 1 from history h where h.trial = t.id and h.attempt = t.attempt and h.event = "
+         "'reattach') group by w.id) where taken > ranks"},
+};
+
+/* Of the whole store; indices make them cheap.  ?1: now. */
+static const struct law store_laws[] = {
+        {"what a trial goes on from is not freed",
+         "select ?1 > 0 from freed where state in ('waiting', 'ready', 'leased') and newest"},
+        {"nothing is left unsettled", "select ?1 > 0 from trial where unsettled = 1"},
+        {"a lease does not outlast a new one",
+         "select 1 from trial where state = 'leased' and lease_until_ms > ?1 + 6000"},
+};
+
+/* What would stay so: asked now and then. */
+static const struct law rare_laws[] = {
+        {"a study's trials are numbered without a gap",
+         "select ?1 > 0 from study s where trials <> (select count(*) from study_trial st where "
+         "st.study = s.id and role = 'trial') or trials > total"},
         {"nobody waits at a rung to which nobody can come",
-         "select count(*) from rung g join study s on s.id = g.study join trial t on t.id = "
-         "g.trial "
+         "select ?1 > 0 from rung g join study s on s.id = g.study join trial t on t.id = g.trial "
          "where g.verdict is null and t.state = 'paused' and s.cursor = s.total and s.state = "
          "'active' and s.sweep ->> '$.prune.mode' = 'promote' and not exists (select 1 from "
          "study_trial o join trial x on x.id = o.trial where o.study = g.study and o.bracket = "
          "g.bracket and o.wanted and x.ended_ms is null and (o.until_epoch < g.epoch or "
          "(o.until_epoch = g.epoch and not exists (select 1 from rung r where r.study = o.study "
-         "and "
-         "r.epoch = g.epoch and r.trial = o.trial))))"},
-        {"a done trial's input for others is never collected",
-         "select count(*) from artifact where final and state = 'collected'"},
+         "and r.epoch = g.epoch and r.trial = o.trial))))"},
 };
 
-static void laws_install(struct sim *s)
+static const struct law byte_laws[] = {
+        {"the bytes in the store are counted",
+         "select ?1 > 0 and stored_bytes <> (select coalesce(sum(bytes), 0) from upload) from "
+         "coordinator"},
+        {"bytes that the database counts on lie on the disk",
+         "select ?1 > 0 from upload where not on_disk(sha256)"},
+};
+
+static void sql_lost_limit(sqlite3_context *c, int count, sqlite3_value **v)
 {
-	sqlite3 *handle = s->disk.db.handle;
+	sqlite3_result_int64(c, lost_limit(law_world));
+}
+
+/* Notes which trials the turn changes, also where it should not. */
+static void sql_touch(sqlite3_context *c, int count, sqlite3_value **v)
+{
+	int64_t trial = sqlite3_value_int64(v[0]);
+
+	law_world->touched[trial < TRIALS_MAX ? trial : 0] = true;
+	law_world->touches++;
+}
+
+static void laws_install(sqlite3 *handle)
+{
+	static const char *const watched[][2] = {
+	        {"insert on trial", "new.id"},
+	        {"update of state, attempt, worker, errors, losses, source on trial", "new.id"},
+	        {"insert on attempt", "new.trial"},
+	        {"update of worker, outcome on attempt", "new.trial"},
+	        {"insert on history", "new.trial"},
+	        {"insert on trial_input", "new.trial"},
+	        {"insert on study_trial", "new.trial"},
+	        {"update on study_trial", "new.trial"},
+	        {"insert on metric", "new.trial"},
+	        {"update on metric", "new.trial"},
+	        {"insert on result", "new.trial"},
+	        {"update on result", "new.trial"},
+	        {"insert on artifact", "new.trial"},
+	        {"update on artifact", "new.trial"},
+	        {"insert on rung", "new.trial"},
+	        {"update on rung", "new.trial"},
+	        {"insert on upload", "0"}, /* no trial's */
+	};
+	/* What was freed, and in which state its trial was. */
+	static const char freed[] =
+	        "create temp table freed(trial, state, newest); create temp trigger note_freed "
+	        "after update of state on main.artifact when new.state = 'collected' begin "
+	        "insert into freed select id, state, not exists (select 1 from artifact where "
+	        "trial = new.trial and name = 'checkpoint' and state = 'present' and step > "
+	        "new.step) from trial where id = new.trial; end";
 	int flags = SQLITE_UTF8;
+	char text[256];
 
 	sqlite3_create_function(handle, "oracle", 2, flags, NULL, sql_oracle, NULL, NULL);
 	sqlite3_create_function(handle, "steps", 1, flags, NULL, sql_steps, NULL, NULL);
 	sqlite3_create_function(handle, "on_disk", 1, flags, NULL, sql_on_disk, NULL, NULL);
-	/* What was freed, and in which state its trial was. */
-	sql_script(&s->disk.db,
-	           "create temp table freed(trial, state, newest); create temp trigger note_freed "
-	           "after update of state on main.artifact when new.state = 'collected' begin "
-	           "insert into freed select id, state, not exists (select 1 from artifact where "
-	           "trial = new.trial and name = 'checkpoint' and state = 'present' and step > "
-	           "new.step) from trial where id = new.trial; end");
+	sqlite3_create_function(handle, "lost_limit", 0, flags, NULL, sql_lost_limit, NULL, NULL);
+	sqlite3_create_function(handle, "touch", 1, flags, NULL, sql_touch, NULL, NULL);
+	for (size_t i = 0; i < sizeof watched / sizeof *watched; i++) {
+		snprintf(text, sizeof text,
+		         "create temp trigger touch_%zu after %s begin select touch(%s); end", i,
+		         watched[i][0], watched[i][1]);
+		disk_must(sqlite3_exec(handle, text, NULL, NULL, NULL), sqlite3_errmsg(handle));
+	}
+	disk_must(sqlite3_exec(handle, freed, NULL, NULL, NULL), sqlite3_errmsg(handle));
 }
 
-static void laws_check(struct sim *s)
+static void check(struct sim *s, const struct law *law, size_t count, int64_t argument)
 {
-	struct sql *db = &s->disk.db;
-
-	law_world = s;
-	for (size_t i = 0; i < sizeof laws / sizeof *laws && !s->broken; i++) {
-		struct sql_rows *rows = NULL;
-		bool first = strstr(laws[i].violations, "?1") != NULL;
-		bool second = strstr(laws[i].violations, "?2") != NULL;
-		int64_t wall = s->now + s->wall_offset;
-		if (first)
-			rows = sql_query(db, laws[i].violations, s->checked);
-		else if (second)
-			rows = sql_query(db, laws[i].violations, (int64_t)0, wall);
-		else
-			rows = sql_query(db, laws[i].violations);
-		if (sql_next(rows)) {
-			if (sql_int(rows, 0))
-				broken(s, laws[i].law);
-			sql_end(rows);
-		}
-		if (db->failure) {
-			printf("%s: %s\n", laws[i].law, db->error.text);
+	for (size_t i = 0; i < count && !s->broken; i++) {
+		if (sql_get_int(s->db, 0, law[i].violation, argument))
+			broken(s, law[i].law);
+		if (s->db->failure) {
+			printf("%s: %s\n", law[i].law, s->db->error.text);
 			abort();
 		}
 	}
+}
+#define CHECK(s, laws, argument) check(s, laws, sizeof(laws) / sizeof *(laws), argument)
+
+/* What waits for a trial that changed may have to change with it. */
+static void touch_dependants(struct sim *s, int64_t trial)
+{
+	struct sql_rows *rows =
+	        sql_query(s->db, "select trial from trial_input where input = ?", trial);
+
+	while (sql_next(rows))
+		s->touched[sql_int(rows, 0)] = true;
 }
 
 /* A lease that ran out although its agent's beat lay in the queue, or, once nothing fails, although
@@ -253,7 +330,7 @@ static void laws_check(struct sim *s)
 static void law_of_losses(struct sim *s)
 {
 	struct sql_rows *rows = sql_query(
-	        &s->disk.db,
+	        s->db,
 	        "select h.trial, h.attempt, w.agent from history h join worker w on w.id = "
 	        "h.worker "
 	        "where h.seq > ? and h.event in ('lose', 'lose_last') and h.why like '%not heard%'",
@@ -287,27 +364,62 @@ static void law_of_waste(struct sim *s)
 	if (s->now <= QUIET + LEASE_MS)
 		return;
 	if (sql_get_int(
-	            &s->disk.db, 0,
+	            s->db, 0,
 	            "select count(*) from history where seq > ? and event in ('lose', 'lose_last', "
 	            "'error', 'error_last', 'reattach', 'finish_late', 'refuse')",
 	            s->checked))
 		broken(s, "no attempt is wasted once nothing fails");
 }
 
+/* Everything, whether it was touched or not. */
+static void check_all(struct sim *s)
+{
+	int64_t last = sql_get_int(s->db, 0, "select max(id) from trial");
+
+	for (int64_t trial = 1; trial <= last; trial++)
+		CHECK(s, trial_laws, trial);
+	CHECK(s, rare_laws, 1);
+	CHECK(s, byte_laws, 1);
+}
+
+static void check_touched(struct sim *s)
+{
+	for (int64_t trial = 1; trial < TRIALS_MAX; trial++)
+		if (s->touched[trial])
+			touch_dependants(s, trial);
+	for (int64_t trial = 1; trial < TRIALS_MAX; trial++)
+		if (s->touched[trial])
+			CHECK(s, trial_laws, trial);
+	if (s->touched[0])
+		CHECK(s, byte_laws, 1);
+}
+
 static void check_commit(struct sim *s)
 {
-	int64_t last = sql_get_int(&s->disk.db, 0, "select max(seq) from history");
-	int64_t rows = sql_get_int(&s->disk.db, 0,
-	                           "select (select count(*) from metric) + (select count(*) from "
-	                           "artifact) + (select count(*) from upload)");
+	enum { ALL_AFTER = 64 };
+	int64_t last = 0;
 
-	if (last == s->checked && rows == s->changes)
+	if (!s->touches)
 		return;
-	laws_check(s);
-	law_of_losses(s);
-	law_of_waste(s);
+	sql_run(s->db, "begin"); /* what is read is locked once */
+	last = sql_get_int(s->db, 0, "select max(seq) from history");
+	if (s->commits++ % ALL_AFTER == 0)
+		check_all(s);
+	else
+		check_touched(s);
+	CHECK(s, store_laws, s->now + s->wall_offset);
+	if (last > s->checked) {
+		CHECK(s, move_laws, s->checked);
+		if (sql_get_int(s->db, 0, "select 1 from history where seq > ? and event = 'lease'",
+		                s->checked))
+			CHECK(s, lease_laws, s->checked);
+		law_of_losses(s);
+		law_of_waste(s);
+	}
+	sql_run(s->db, "rollback");
 	s->checked = last;
-	s->changes = rows;
+	s->touches = 0;
+	memset(s->touched, 0, sizeof s->touched);
 }
 
 /* What is promised is on disk: checked on every message that leaves. */
@@ -324,8 +436,9 @@ static void check_promise(struct sim *s, const struct message *m)
 	         "step = ?3 and ?2 > 0"},
 	        {WIRE_DONE_SAVED, "a result is acknowledged after it is stored, or nobody needs it",
 	         "select state = 'done' or attempt > ?2 or state in ('waiting', 'cancelled', "
-	         "'skipped', 'pruned', "
-	         "'failed') or ?3 > 0 from trial where id = ?1"},
+	         "'skipped', 'pruned', 'failed', 'infeasible') or ?3 > 0 or exists (select 1 from "
+	         "history h where h.trial = ?1 and h.attempt = ?2 and h.event in ('finish', "
+	         "'finish_late', 'yield', 'input_lost')) from trial where id = ?1"},
 	        {WIRE_ENDED_SAVED, "an end is acknowledged after it is stored",
 	         "select outcome is not null or ?3 > 0 from attempt where trial = ?1 and attempt = "
 	         "?2"},
@@ -334,11 +447,11 @@ static void check_promise(struct sim *s, const struct message *m)
 
 	for (size_t i = 0; i < sizeof promises / sizeof *promises; i++)
 		if (promises[i].kind == m->kind &&
-		    sql_get_int(&s->disk.db, 0, promises[i].kept, trial, attempt,
+		    sql_get_int(s->db, 0, promises[i].kept, trial, attempt,
 		                json_int(m->body, "batch", 0)) != 1)
 			broken(s, promises[i].law);
 	if (m->kind == WIRE_STORED_SAVED && json_bool(m->body, "ok", false) &&
-	    !sql_get_int(&s->disk.db, 0,
+	    !sql_get_int(s->db, 0,
 	                 "select (select count(*) from upload where sha256 = ?1) + (select "
 	                 "count(*) from "
 	                 "doomed where sha256 = ?1)",

@@ -2,9 +2,10 @@
 #ifndef SIM_SERVER_H
 #define SIM_SERVER_H
 #include "tests/sim/agent.h"
+#include "tests/sim/keys.h"
 #include "tests/sim/laws.h"
 
-enum { TURN_MESSAGES = 6, COMMIT_FAILS = 1 };
+enum { TURN_MESSAGES = 6, COMMIT_FAILS = 1, VIEWED = 32 };
 
 static int data_of(void *context, const char *name, const char *path, char digest[SHA256_HEX],
                    struct error *e)
@@ -27,12 +28,15 @@ static int on_commit(void *context)
 static void server_boot(struct sim *s)
 {
 	s->up = true;
-	s->coordinator = (struct coordinator){.db = &s->disk.db, .options = turn_defaults};
+	s->commits = 0;
+	s->coordinator = (struct coordinator){.db = s->db, .options = turn_defaults};
 	struct turn_options *o = &s->coordinator.options;
 	o->lease_ms = LEASE_MS;
 	o->beat_ms = BEAT_MS;
 	o->error_delay_ms = 500;
 	o->chunk = 2;
+	o->lost_limit = lost_limit(s);
+	o->views = s->seed % VIEWED == 0; /* each makes SQLite prepare all statements again */
 	o->secret = "secret";
 	o->files = (struct study_files){.data = data_of};
 }
@@ -65,7 +69,7 @@ static void upload_arrives(struct sim *s, const struct event *e)
 	if (!s->up || !b)
 		return;
 	sha256_hex(e->token, strlen(e->token), hashed);
-	if (sql_get_int(&s->disk.db, 0,
+	if (sql_get_int(s->db, 0,
 	                "select t.state in ('done', 'cancelled') from attempt a join trial t on "
 	                "t.id = a.trial where a.token_sha256 = ?",
 	                (const char *)hashed) != 0)
@@ -105,7 +109,7 @@ static int take_batch(struct sim *s, struct message *batch)
 		const struct blob *b = m->kind == WIRE_STORED
 		                               ? blob_find(s, json_text(m->body, "sha256", ""))
 		                               : NULL;
-		if (m->kind == WIRE_STORED && !(b && b->present))
+		if ((m->kind == WIRE_STORED && !(b && b->present)) || !gate_opens(s, m))
 			message_release(m);
 		else
 			batch[count++] = *m;
@@ -139,7 +143,7 @@ static void send_out(struct sim *s, struct turn_output *out)
 			continue;
 		}
 		e.who = -1;
-		if (m->kind == WIRE_REPLY || m->kind == WIRE_ERROR)
+		if (m->route_bytes == 6 && memcmp(m->route, "client", 6) == 0)
 			e.kind = TO_CLIENT;
 		for (int i = 0; i < AGENTS; i++)
 			if (s->agents[i].up && strlen(s->agents[i].name) == m->route_bytes &&
@@ -165,20 +169,13 @@ static void delete_bytes(struct sim *s, const struct turn_output *out)
 			server_die(s, "before it deletes");
 			return;
 		}
-		if (b)
+		if (b) {
 			b->present = b->corrupt = false;
+			s->touched[0] = true;
+			s->touches++;
+		}
 		memcpy(s->deleted[s->deleted_count++], out->deletions[k], SHA256_HEX);
 	}
-}
-
-static void disk_full(struct sim *s)
-{
-	bool full = faults(s) && s->now < s->full_until;
-	char text[64];
-
-	snprintf(text, sizeof text, "pragma max_page_count = %d",
-	         full ? (int)sql_get_int(&s->disk.db, 0, "pragma page_count") : 1000000);
-	sqlite3_exec(s->disk.db.handle, text, NULL, NULL, NULL);
 }
 
 static void server_turn(struct sim *s)
@@ -196,8 +193,7 @@ static void server_turn(struct sim *s)
 	                        .deleted = s->deleted,
 	                        .deleted_count = (size_t)s->deleted_count};
 
-	if (s->full_until)
-		disk_full(s);
+	disk.full = faults(s) && s->now < s->full_until;
 	s->coordinator.options.quota_bytes = faults(s) ? s->quota : 0;
 	s->crash_at_commit = chance(s, s->crash);
 	s->fail_at_commit = chance(s, s->crash);
@@ -212,6 +208,8 @@ static void server_turn(struct sim *s)
 		count = 0;
 	} else {
 		check_commit(s);
+		if (s->guarded)
+			check_silence(s, silenced(s, batch, count));
 		send_out(s, &out);
 		if (s->up)
 			delete_bytes(s, &out);

@@ -1,13 +1,14 @@
 /* The simulated world: one thread, a virtual clock, one stream of chances, one queue of events. */
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
-#include "coordinator/store.h"
 #include "coordinator/turn.h"
 #include "core/base/hash.h"
 #include "core/base/json.h"
 #include "core/base/random.h"
 #include "core/base/text.h"
+#include "schemas/curve.h"
 #include "schemas/trial_spec.h"
+#include "tests/sim/disk.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,8 @@ enum {
 	TRIALS_MAX = 64,
 	ATTEMPTS_MAX = 64,
 	BLOBS_MAX = 512,
-	REQUESTS = 24,
+	BLOB_SLOTS = 2 * BLOBS_MAX,
+	REQUESTS = 48,
 	STEPS_MAX = 16,
 	LEASE_MS = 6000,
 	BEAT_MS = 500,
@@ -81,13 +83,21 @@ struct job {
 
 struct agent {
 	bool up, welcome;
-	int64_t cut_until; /* no message comes through */
-	char name[32];
+	int64_t cut_until;             /* no message comes through */
+	char name[32], key[CURVE_KEY]; /* key: empty where nobody is asked for one */
 	int64_t serial, seq, ranks;
+	int64_t until;   /* when its time is over; 0: never */
+	int64_t beat_at; /* its last */
 	const char *numerics;
 	bool data;
 	struct job jobs[JOBS];
 	int64_t last[TRIALS_MAX]; /* highest attempt that this process has had */
+};
+
+/* What agents whose key was revoked have brought about. */
+struct silence {
+	int64_t keys, metrics, artifacts, seen_ms;
+	uint64_t attempts;
 };
 
 struct request {
@@ -107,10 +117,14 @@ struct sim {
 	struct agent agents[AGENTS];
 	struct request requests[REQUESTS];
 	int request_count;
+	bool guarded;         /* everybody is asked for a key */
+	bool revoked[AGENTS]; /* the first key of a machine, as far as its owner knows */
+	int revoking;         /* the machine whose first key will be */
+	struct silence silence;
 
-	struct store disk; /* survives the coordinator's process */
+	struct sql *db; /* survives the coordinator's process */
 	struct blob blobs[BLOBS_MAX];
-	int blob_count;
+	int blob_count, slots[BLOB_SLOTS]; /* slots: by name, 1 + where in blobs */
 	bool up; /* the coordinator's process, and what is in its memory: */
 	struct coordinator coordinator;
 	struct message inbox[1024];
@@ -121,8 +135,9 @@ struct sim {
 	int64_t stalled_until, slow_until, full_until;
 	bool crash_at_commit, fail_at_commit;
 
-	int64_t checked; /* history rows that the laws have seen */
-	int64_t changes;
+	int64_t checked;          /* history rows that the laws have seen */
+	int64_t commits, touches; /* commits that changed something; rows since the last */
+	bool touched[TRIALS_MAX]; /* 0: the store of bytes */
 	int64_t owner[TRIALS_MAX][ATTEMPTS_MAX];
 	const char *broken; /* the law that was broken */
 };
@@ -134,6 +149,11 @@ static inline uint32_t chance_of(struct sim *s, uint32_t limit)
 	struct random_stream stream = random_stream((int64_t)s->seed, "sim", 0, 0);
 
 	return (uint32_t)random_below(&stream, s->element++, limit);
+}
+
+static inline int64_t lost_limit(const struct sim *s)
+{
+	return s->seed % 4 ? 2 : 5;
 }
 
 static inline bool faults(const struct sim *s)
@@ -171,7 +191,7 @@ static inline void broken(struct sim *s, const char *law)
 /* Everything that the database says of the trials that a condition picks; for replays. */
 static inline void show(struct sim *s, const char *sql)
 {
-	struct sql_rows *rows = verbose ? sql_query(&s->disk.db, sql) : NULL;
+	struct sql_rows *rows = verbose ? sql_query(s->db, sql) : NULL;
 
 	while (sql_next(rows))
 		printf("          %s\n", sql_text(rows, 0));
@@ -213,9 +233,13 @@ static inline struct event next_event(struct sim *s)
 
 static inline struct message message_copy(const struct message *m)
 {
-	return m->body ? message_make(m->kind, m->route, m->route_bytes,
-	                              cJSON_Duplicate(m->body, true))
-	               : (struct message){.kind = WIRE_KINDS};
+	struct message copy = {.kind = WIRE_KINDS};
+
+	if (m->body)
+		copy = message_make(m->kind, m->route, m->route_bytes,
+		                    cJSON_Duplicate(m->body, true));
+	memcpy(copy.key, m->key, sizeof copy.key);
+	return copy;
 }
 
 /* The network: drops, delays, reorders, says things twice. */
@@ -256,12 +280,23 @@ static inline double measure(uint64_t state)
 	return (double)(state >> 40) / (1 << 24);
 }
 
+/* Where the bytes of a name stand, or would: open addressing by its first digits. */
+static inline int *blob_slot(struct sim *s, const char *sha256)
+{
+	uint32_t at = 0;
+
+	for (int i = 0; i < 8 && sha256[i]; i++)
+		at = at * 31 + (unsigned char)sha256[i];
+	for (at %= BLOB_SLOTS;; at = (at + 1) % BLOB_SLOTS)
+		if (!s->slots[at] || strcmp(s->blobs[s->slots[at] - 1].sha256, sha256) == 0)
+			return &s->slots[at];
+}
+
 static inline struct blob *blob_find(struct sim *s, const char *sha256)
 {
-	for (int i = 0; i < s->blob_count; i++)
-		if (strcmp(s->blobs[i].sha256, sha256) == 0)
-			return &s->blobs[i];
-	return NULL;
+	int at = *blob_slot(s, sha256);
+
+	return at ? &s->blobs[at - 1] : NULL;
 }
 
 /* The name of the bytes that hold this state; what is in them is known from now on. */
@@ -271,10 +306,12 @@ static inline void blob_name(struct sim *s, uint64_t state, int64_t step, char s
 
 	snprintf(text, sizeof text, "state %" PRIu64 " step %" PRId64, state, step);
 	sha256_hex(text, strlen(text), sha256);
-	if (blob_find(s, sha256) || s->blob_count == BLOBS_MAX)
+	int *slot = blob_slot(s, sha256);
+	if (*slot || s->blob_count == BLOBS_MAX)
 		return;
 	struct blob *b = &s->blobs[s->blob_count++];
 	*b = (struct blob){.state = state, .step = step};
 	memcpy(b->sha256, sha256, SHA256_HEX);
+	*slot = s->blob_count;
 }
 #endif
