@@ -16,6 +16,7 @@ duration=${SECONDS_OF_FAULTS:-90} seed=${SEED:-$((($(date +%s) + $$) % 32768))}
 RANDOM=$seed
 . tests/laws
 . tests/facts
+host_mb=$((400 + ${SECONDS_OF_FAULTS:-90} / 3)) # room for what the trials leave
 . tests/hosts
 hosts_need faults
 [ -n "$time_library" ] || { echo "SKIPPED faults: faketime is not installed"; exit 77; }
@@ -36,7 +37,9 @@ study() { # name, space, search, prune
 grid=0 searched=0
 grow() { # both studies, while little is left to do: up to what is trained again afterwards in good time
 	[ "$grid" -lt $((duration / 15 + 3)) ] || return 0
-	[ "$(ask "$db" "select count(*) from trial where state in ('waiting', 'ready', 'paused')")" -lt 6 ] || return 0
+	local left
+	left=$(ask "$db" "select count(*) from trial where state in ('waiting', 'ready', 'paused')")
+	[ "${left:-9}" -lt 6 ] || return 0
 	grid=$((grid + 4)) searched=$((searched + 4))
 	study grid "{\"train.seed\": {\"values\": [$(seq -s, 1 "$grid")]}}" '{"kind": "grid"}' '{"kind": "none"}'
 	study search '{"train.lr": {"min": 0.001, "max": 0.5, "log": true}, "train.seed": {"values": [1, 2, 3]}}' \
