@@ -12,8 +12,8 @@ sqlite3 *query_open(const char *path, struct error *e)
 	sqlite3 *db = NULL;
 	int opened = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL);
 
-	sqlite3_busy_timeout(db,
-	                     BUSY_MS); /* the first read may meet another's recovery of the log */
+	/* Also of the first read, which may meet another's recovery of the log. */
+	sqlite3_busy_timeout(db, BUSY_MS);
 	if (opened || sqlite3_exec(db, "pragma query_only = on; select 1 from sqlite_schema", NULL,
 	                           NULL, NULL)) {
 		error_set(e, "%s: cannot be read as a trawl database: %s", path,
