@@ -29,15 +29,16 @@ study() { # name, space, search, prune
 	cat >"$dir/$1.json" <<-J
 		{"name": "$1", "trial": {"data": {"name": "shapes", "limit": 256, "test_limit": 64},
 		 "model": {"name": "resnet20", "width": 4}, "checkpoint": {"minutes": 0.01},
-		 "train": {"epochs": 4, "batch": 32, "lr": 0.05}}, "space": $2, "search": $3, "prune": $4,
+		 "train": {"epochs": 6, "batch": 32, "lr": 0.05}}, "space": $2, "search": $3, "prune": $4,
 		 "objective": [{"metric": "accuracy", "goal": "max"}], "retry": {"limit": 1000},
 		 "resources": {"memory_mb": 500}}
 	J
 }
-grid=0 searched=0
-grow() { # both studies, while little is left to do: up to what is trained again afterwards in good time
-	[ "$grid" -lt $((duration / 15 + 3)) ] || return 0
-	local left
+grid=0 searched=0 began=0
+# Four trials more for each, so that they last as long as the faults; what they tried is trained again afterwards.
+grow() {
+	local left most=$((4 + (duration / 30) * ($(date +%s) - began) / duration))
+	[ "$grid" -lt $most ] || return 0
 	left=$(ask "$db" "select count(*) from trial where state in ('waiting', 'ready', 'paused')")
 	[ "${left:-9}" -lt 6 ] || return 0
 	grid=$((grid + 4)) searched=$((searched + 4))
@@ -139,6 +140,7 @@ for i in 0 1 2; do
 	agent_key $i "$db"
 	agent_start $i "$address"
 done
+began=$(date +%s)
 grow
 disturb
 for i in 0 1 2; do host_clock $i 0; done
