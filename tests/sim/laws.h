@@ -434,11 +434,14 @@ static void check_promise(struct sim *s, const struct message *m)
 	        {WIRE_CHECKPOINT_SAVED, "a checkpoint is acknowledged after it is stored",
 	         "select count(*) > 0 from artifact where trial = ?1 and name = 'checkpoint' and "
 	         "step = ?3 and ?2 > 0"},
+	        /* Who wants it anew in the very turn came after it. */
 	        {WIRE_DONE_SAVED, "a result is acknowledged after it is stored, or nobody needs it",
 	         "select state = 'done' or attempt > ?2 or state in ('waiting', 'cancelled', "
 	         "'skipped', 'pruned', 'failed', 'infeasible') or ?3 > 0 or exists (select 1 from "
 	         "history h where h.trial = ?1 and h.attempt = ?2 and h.event in ('finish', "
-	         "'finish_late', 'yield', 'input_lost')) from trial where id = ?1"},
+	         "'finish_late', 'yield', 'input_lost')) or exists (select 1 from history h where "
+	         "h.trial = ?1 and h.event = 'want' and h.at_ms = (select turn_ms from "
+	         "coordinator)) from trial where id = ?1"},
 	        {WIRE_ENDED_SAVED, "an end is acknowledged after it is stored",
 	         "select outcome is not null or ?3 > 0 from attempt where trial = ?1 and attempt = "
 	         "?2"},
