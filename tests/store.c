@@ -87,7 +87,9 @@ static void make_schema_1(void)
 	sql_run(&s.db, "insert into event(at_ms, kind, text) values(1, 'test', 'kept')");
 	sql_script(
 	        &s.db,
-	        "alter table study drop column due; alter table study drop column news; alter "
+	        "drop index study_due; drop index study_judge; drop index study_news; drop index "
+	        "study_share; alter table study drop column due; alter table study drop column "
+	        "news; alter "
 	        "table study drop column best; alter table study drop column judge; "
 	        "alter table study_trial drop column bracket; alter table study_trial drop column "
 	        "until_epoch; drop index trial_ready; alter table trial drop column reached; "
