@@ -35,7 +35,8 @@ int generation_begin(struct sql *db, const char *path, bool take_over, int64_t n
 void generation_describe(struct turn *t, cJSON *body);
 
 /* Whether the message being handled may be: it says our generation, or none.  Otherwise its sender
- * is asked to say hello AGAIN, or it has shown that we are superseded (turn.superseded). */
+ * is asked to say hello AGAIN, or it has shown that we are superseded (turn.superseded): the turn
+ * ends with it. */
 bool generation_admits(struct turn *t, const cJSON *body);
 
 /* The number of the attempt after `attempt`. */

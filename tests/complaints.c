@@ -189,17 +189,6 @@ static void the_database_is_not_locked(void **state)
 	turns_release(&t);
 }
 
-/* Steps of SQLite's machine that all statements have taken since last asked. */
-static int64_t steps_taken(struct turns *t)
-{
-	sqlite3_stmt *s = NULL;
-	int64_t sum = 0;
-
-	while ((s = sqlite3_next_stmt(t->store.db.handle, s)))
-		sum += sqlite3_stmt_status(s, SQLITE_STMTSTATUS_VM_STEP, 1);
-	return sum;
-}
-
 /* What a trial of b's costs, each kind of turn for itself. */
 struct cost {
 	int64_t beat, metrics, done;
@@ -265,9 +254,9 @@ static struct cost cost_of_a_trial(int trials, int studies)
 		                      "worker w on w.id = t.worker where t.state = 'leased' "
 		                      "and w.agent = 'b' limit 1");
 		for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
-			steps_taken(&t);
+			turns_steps(&t);
 			kinds[k].say(&t, trial, i);
-			*kinds[k].steps += steps_taken(&t) / COUNTED;
+			*kinds[k].steps += turns_steps(&t) / COUNTED;
 		}
 	}
 	turns_release(&t);
