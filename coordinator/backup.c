@@ -15,13 +15,23 @@
 /* What lies beside a database and makes it the same coordinator to agents and people. */
 static const char *const secrets[] = {"key", "curve", "owner", "tls"};
 
+static bool same_file(const char *a, const char *b)
+{
+	struct stat one, other;
+
+	return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+	       one.st_ino == other.st_ino;
+}
+
 /* What may be replaced: nothing, or an earlier backup of the same database. */
-static int check_target(const char *to, const char *uuid, struct error *e)
+static int check_target(const char *from, const char *to, const char *uuid, struct error *e)
 {
 	struct store old;
 
 	if (!file_exists(to))
 		return 0;
+	if (same_file(from, to))
+		return error_set(e, "%s: is the database itself", to);
 	if (store_open_reader(&old, to, e))
 		return -1;
 	char *whose = sql_get_text(&old.db, "select uuid from coordinator");
@@ -42,11 +52,14 @@ static int copy_pages(sqlite3 *from, const char *to, struct error *e)
 	        status == SQLITE_OK ? sqlite3_backup_init(copy, "main", from, "main") : NULL;
 
 	if (backup) {
-		sqlite3_backup_step(backup, -1); /* all pages of one snapshot */
-		status = sqlite3_backup_finish(backup);
+		int all = sqlite3_backup_step(backup, -1); /* pages of one snapshot */
+		status = sqlite3_backup_finish(backup);    /* knows nothing of a lock */
+		status = status == SQLITE_OK && all != SQLITE_DONE ? all : status;
 	}
 	if (status != SQLITE_OK || !backup)
-		status = error_set(e, "%s: cannot be copied: %s", to, sqlite3_errmsg(copy));
+		status =
+		        error_set(e, "%s: cannot be copied: %s", to,
+		                  backup && status ? sqlite3_errstr(status) : sqlite3_errmsg(copy));
 	sqlite3_close(copy);
 	return status;
 }
@@ -84,6 +97,13 @@ static int copy_artifacts(struct sql *copy, const char *from, const char *to, st
 	int status = 0;
 
 	while (status == 0 && sql_next(rows)) {
+		if (!file_exists(from)) {
+			status = error_set(e,
+			                   "%s: no such folder: name by --store where `trawl "
+			                   "serve` keeps checkpoints",
+			                   from);
+			break;
+		}
 		char *source = import_path(from, sql_text(rows, 0));
 		status = copy_artifact(from, to, sql_text(rows, 0), sql_int(rows, 1), made, e);
 		if (status && !file_exists(source)) {
@@ -105,12 +125,19 @@ static int copy_secrets(const char *from, const char *to, struct error *e)
 	for (size_t i = 0; i < sizeof secrets / sizeof *secrets && status == 0; i++) {
 		char *source = database_beside(from, secrets[i]);
 		char *target = database_beside(to, secrets[i]);
+		char *partial = xformat("%s.partial", target);
 		mode_t mask = umask(077);
-		if (file_exists(source))
-			status = file_copy(source, target, e);
+		if (file_exists(source)) {
+			status = file_copy(source, partial, e);
+			if (status == 0)
+				status = file_publish(partial, target, e);
+			if (status != 0)
+				unlink(partial);
+		}
 		umask(mask);
 		free(source);
 		free(target);
+		free(partial);
 	}
 	return status;
 }
@@ -176,7 +203,7 @@ int backup_make(const char *from, const char *store, const char *to, struct back
 	*made = (struct backup){.complete = held == 1};
 	if (status == 0) {
 		uuid = sql_get_text(&s.db, "select uuid from coordinator");
-		status = check_target(to, uuid ? uuid : "", e);
+		status = check_target(from, to, uuid ? uuid : "", e);
 	}
 	if (status == 0) {
 		unlink(partial);

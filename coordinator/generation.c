@@ -118,8 +118,6 @@ bool generation_admits(struct turn *t, const cJSON *body)
 	int64_t generation = json_int(body, "generation", t->generation);
 	bool introduces = t->message->kind == WIRE_HELLO || t->message->kind == WIRE_PROBE;
 
-	if (t->superseded)
-		return false;
 	if (generation == t->generation || (introduces && generation < t->generation))
 		return true;
 	if (!introduces) {
@@ -131,7 +129,6 @@ bool generation_admits(struct turn *t, const cJSON *body)
 	if (!proves_newer(t, body, generation))
 		return false;
 	t->superseded = generation;
-	t->leasing = false;
 	sql_run(t->db, "update coordinator set superseded = ?", generation);
 	event_add(
 	        t->db, t->now_ms, "superseded", 0, 0, 0,

@@ -5,7 +5,9 @@
  * uuid, and all that they say carries it; what an older generation says to them they drop.  A
  * coordinator that hears of a newer one, under its own seal, gives up before it answers: it is an
  * old copy.  Attempts that generation g leases are numbered from 1000 (g - 1) + 1, so that no two
- * copies ever mean different attempts by one number, and a newer copy's fence out an older's. */
+ * copies ever mean different attempts by one number, and a newer copy's fence out an older's.  That
+ * holds of a database and what was copied from its copies; two copies of one database are of the
+ * same generation, and only one of them is to be served. */
 #ifndef COORDINATOR_GENERATION_H
 #define COORDINATOR_GENERATION_H
 #include "coordinator/sql.h"
@@ -35,7 +37,8 @@ int generation_begin(struct sql *db, const char *path, bool take_over, int64_t n
 void generation_describe(struct turn *t, cJSON *body);
 
 /* Whether the message being handled may be: it says our generation, or none.  Otherwise its sender
- * is asked to say hello AGAIN, or it has shown that we are superseded (turn.superseded). */
+ * is asked to say hello AGAIN, or it has shown that we are superseded (turn.superseded): the turn
+ * ends with it. */
 bool generation_admits(struct turn *t, const cJSON *body);
 
 /* The number of the attempt after `attempt`. */

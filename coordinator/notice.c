@@ -146,8 +146,10 @@ void notice_settle(struct turn *t)
 
 	if (!t->options->notifies)
 		return;
-	ids = sql_get_ids(t->db, "select id from study where news = ? and state <> 'cancelled'", 1,
-	                  &count);
+	ids = sql_get_ids(t->db,
+	                  "select id from study indexed by study_news where news = 1 and id > ? "
+	                  "and state <> 'cancelled'",
+	                  0, &count);
 	for (size_t i = 0; i < count; i++) {
 		sql_run(t->db, "update study set news = 0 where id = ?", ids[i]);
 		if (has_ended(t->db, ids[i]))

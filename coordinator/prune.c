@@ -286,7 +286,10 @@ void prune_settle(struct turn *t)
 	if (t->wants)
 		let_all_go_on(t);
 	int64_t *ids = sql_get_ids(
-	        t->db, "select id from study where judge = ? and state <> 'cancelled'", 1, &count);
+	        t->db,
+	        "select id from study indexed by study_judge where judge = 1 and id > ? and state "
+	        "<> 'cancelled'",
+	        0, &count);
 
 	for (size_t i = 0; i < count; i++) {
 		sql_run(t->db, "update study set judge = 0 where id = ?", ids[i]);

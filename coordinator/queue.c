@@ -17,11 +17,14 @@ bool place_before(const struct place_in_line *a, const struct place_in_line *b)
 }
 
 /* First trials with all that is to be known of their queues: ask and study are looked up by key. */
-#define FIRST_WHERE                                                                              \
-	"select t.study, t.ask, t.priority, t.reached, t.id, a.ranks, a.threads, a.memory_mb, "  \
-	"a.gpus, a.minutes, a.data_digest <> '' or a.labels <> '[]', coalesce(s.share, 1) from " \
-	"trial t indexed by trial_ready cross join ask a on a.id = t.ask left join study s on "  \
-	"s.id = t.study where t.state = 'ready' and t.held = 0 and t.not_before_ms <= ?1 and "
+#define FIRST_WHERE                                                                                \
+	"select t.study, t.ask, t.priority, t.reached, t.id, a.ranks, a.threads, a.memory_mb, "    \
+	"a.gpus, a.minutes, a.data_digest <> '' or a.labels <> '[]', coalesce(s.share, 1), "       \
+	"exists (select 1 from trial o indexed by trial_ready where o.state = 'ready' and o.held " \
+	"= 0 and o.study = t.study and o.ask > t.ask) from trial t indexed by trial_ready cross "  \
+	"join ask a on a.id = t.ask left join study s "                                            \
+	"indexed by study_share on s.id = t.study where t.state = 'ready' and t.held = 0 and "     \
+	"t.not_before_ms <= ?1 and "
 #define FIRST_ORDER " order by t.study, t.ask, t.priority desc, t.reached desc, t.id limit 1"
 
 static bool read_queue(struct sql_rows *rows, struct queue *q)
@@ -35,7 +38,8 @@ static bool read_queue(struct sql_rows *rows, struct queue *q)
 	                    .memory_mb = sql_int(rows, 7),
 	                    .gpus = sql_int(rows, 8),
 	                    .minutes = sql_int(rows, 9),
-	                    .picky = sql_int(rows, 10) != 0};
+	                    .picky = sql_int(rows, 10) != 0,
+	                    .more = sql_int(rows, 12) != 0};
 	q->first = (struct place_in_line){.priority = sql_int(rows, 2),
 	                                  .share = sql_int(rows, 11),
 	                                  .study = q->study,
@@ -45,12 +49,15 @@ static bool read_queue(struct sql_rows *rows, struct queue *q)
 	return true;
 }
 
-/* The queue behind (study, ask): the index leads either query to its row. */
-static bool next_queue(struct sql *db, int64_t now_ms, int64_t study, int64_t ask, struct queue *q)
+/* The queue behind another: the index leads either query to its row. */
+static bool next_queue(struct sql *db, int64_t now_ms, struct queue *q)
 {
-	return read_queue(sql_query(db, FIRST_WHERE "t.study = ?2 and t.ask > ?3" FIRST_ORDER,
-	                            now_ms, study, ask),
-	                  q) ||
+	int64_t study = q->study;
+
+	return (q->more &&
+	        read_queue(sql_query(db, FIRST_WHERE "t.study = ?2 and t.ask > ?3" FIRST_ORDER,
+	                             now_ms, study, q->ask),
+	                   q)) ||
 	       read_queue(sql_query(db, FIRST_WHERE "t.study > ?2" FIRST_ORDER, now_ms, study), q);
 }
 
@@ -74,7 +81,7 @@ void queues_load(struct queues *q, struct sql *db, int64_t now_ms)
 	struct queue one = {.study = -1};
 
 	*q = (struct queues){0};
-	while (next_queue(db, now_ms, one.study, one.ask, &one)) {
+	while (next_queue(db, now_ms, &one)) {
 		q->list = xrealloc(q->list, (q->count + 1) * sizeof *q->list);
 		q->list[q->count++] = one;
 	}

@@ -26,6 +26,7 @@ struct queue {
 	int64_t study, ask;
 	int64_t ranks, threads, memory_mb, gpus, minutes;
 	bool picky;                 /* it asks for a data set or labels */
+	bool more;                  /* its study has others behind it */
 	struct place_in_line first; /* of its trials, whoever asks; trial 0: it is empty */
 	unsigned looked;            /* the round in which queues_next gave it */
 };

@@ -123,6 +123,8 @@ void quota_settle(struct turn *t)
 		make_room(t, quota);
 	t->full = quota && stored(t->db) > quota;
 	note_full(t, quota);
+	if (t->full && !sql_get_int(t->db, 0, "select 1 " SPARE "= 'ready' limit 1"))
+		t->leasing = false; /* nobody has to look through all queues for nothing */
 }
 
 void quota_explain(struct sql *db, int64_t trial, struct text *out)

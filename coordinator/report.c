@@ -281,8 +281,8 @@ void on_done(struct turn *t, const cJSON *body)
 		save_result(t, &r, body);
 		save_tree(t, &r, body);
 		save_ood(t, &r, body);
-		save_artifacts(t, &r, body);
 		note_numerics(t, &r, json_text(body, "numerics", ""));
+		save_artifacts(t, &r, body);
 		attempt_end(t, r.id, r.attempt, "done", NULL);
 		sql_run(t->db, "update trial set errors = 0, losses = 0, why = null where id = ?",
 		        r.id);

@@ -219,10 +219,12 @@ static void look(struct sql *db, struct proposal *p, const char *text, int64_t t
 void search_propose(struct sql *db, int64_t most, struct proposals *p)
 {
 	size_t count = 0;
-	int64_t *due = sql_get_ids(db,
-	                           "select id from study where due = ? and cursor < total and "
-	                           "state = 'active' and sweep " IS_ADAPTIVE " order by id",
-	                           1, &count);
+	int64_t *due =
+	        sql_get_ids(db,
+	                    "select id from study indexed by study_due where due = 1 and "
+	                    "cursor < total and id > ? and state = 'active' and sweep " IS_ADAPTIVE
+	                    " order by id",
+	                    0, &count);
 
 	*p = (struct proposals){xcalloc(count + 1, sizeof *p->list), 0};
 	for (size_t i = 0; i < count && most > 0; i++) {

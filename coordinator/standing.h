@@ -5,6 +5,6 @@
 
 /* Paused trials that have a checkpoint, those least likely to go on first: by where they stand
  * among all that came to their rung (in the study and bracket where that is best), then by how
- * little they have trained.  The caller's to free. */
+ * little they have trained.  The caller's to free; null when there are none. */
 int64_t *standing_worst_first(struct sql *db, size_t *count);
 #endif

@@ -274,10 +274,10 @@ bool study_advance(struct turn *t, const struct proposals *proposals)
 
 	while (left > 0 && !t->db->failure) {
 		struct sql_rows *rows = sql_query(
-		        t->db,
-		        "select id, cursor, sweep, digests from study where due = 1 and cursor < "
-		        "total and state <> 'cancelled' and not sweep " IS_ADAPTIVE
-		        " order by id limit 1");
+		        t->db, "select id, cursor, sweep, digests from study indexed by study_due "
+		               "where due = 1 and "
+		               "cursor < total and state <> 'cancelled' and not sweep " IS_ADAPTIVE
+		               " order by id limit 1");
 		if (!sql_next(rows))
 			break;
 		int64_t id = sql_int(rows, 0), cursor = sql_int(rows, 1);
@@ -288,7 +288,8 @@ bool study_advance(struct turn *t, const struct proposals *proposals)
 		free(digests);
 	}
 	return sql_get_int(t->db, 0,
-	                   "select 1 from study where due = 1 and cursor < total and (state = "
+	                   "select 1 from study indexed by study_due where due = 1 and cursor < "
+	                   "total and (state = "
 	                   "'active' or (state = 'paused' and not sweep " IS_ADAPTIVE "))") == 1;
 }
 

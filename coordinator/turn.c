@@ -301,8 +301,10 @@ static void run(struct coordinator *c, struct turn *t, const struct turn_input *
 	if (in->note)
 		event_add(t->db, t->now_ms, in->note, 0, 0, 0, "%s", in->note_text);
 	forget_deleted(t, in);
-	for (size_t i = 0; i < in->count && !sql_failed_by_world(t->db); i++)
+	for (size_t i = 0; i < in->count && !t->superseded && !sql_failed_by_world(t->db); i++)
 		handle(t, &in->messages[i]);
+	if (t->superseded) /* nothing is ours to decide, or to delete, any more */
+		return;
 	if (in->drained)
 		lease_expire(t);
 	t->out->more = study_advance(t, proposals);

@@ -22,10 +22,15 @@ int verb_backup(const struct options *o, struct error *e)
 		cJSON_AddBoolToObject(json, "complete", made.complete);
 		cJSON_AddNumberToObject(json, "artifacts", (double)made.files);
 		cJSON_AddNumberToObject(json, "bytes", (double)made.bytes);
+		cJSON_AddNumberToObject(json, "gone", (double)made.gone);
 		return verb_print_json(json);
 	}
 	printf("%s: generation %ld; %ld artifacts copied (%.1f MB)\n", to, (long)made.generation,
 	       (long)made.files, (double)made.bytes / 1e6);
+	if (made.gone)
+		printf("%ld artifacts were not in the store any more: trials that need them are "
+		       "made again\n",
+		       (long)made.gone);
 	printf("to go on elsewhere, carry %s, its .key, .curve, .owner and .tls, and %s.artifacts "
 	       "there; "
 	       "then: trawl serve --db %s\n",

@@ -33,6 +33,11 @@ create table study(
 	best real,                               -- of its first objective, so far; larger is better
 	share integer not null default 1         -- of the agents, beside other studies (queue.h)
 ) strict;
+-- What a turn asks of all studies: a row is as long as its sweep, and studies stay for ever.
+create index study_due on study(id) where due = 1 and cursor < total;
+create index study_judge on study(id) where judge = 1;
+create index study_news on study(id) where news = 1;
+create index study_share on study(id, share);
 
 create table ask(                            -- the different things that trials ask of an agent
 	id integer primary key,
@@ -66,7 +71,7 @@ create table trial(
 	reached integer not null default 0,      -- epochs after which it waited at a rung
 	study integer not null default 0         -- whose share its lease counts for: the oldest active one that wants it
 ) strict;
-create index trial_ready on trial(study, ask, priority desc, reached desc, id)
+create index trial_ready on trial(study, ask, priority desc, reached desc, id, not_before_ms)
 	where state = 'ready' and held = 0;
 create index trial_open on trial(id) where ended_ms is null;
 create index trial_state on trial(id, state); -- for counting: a trial's row is a page long

@@ -189,62 +189,109 @@ static void the_database_is_not_locked(void **state)
 	turns_release(&t);
 }
 
-/* Steps of SQLite's machine that all statements have taken since last asked. */
-static int64_t steps_taken(struct turns *t)
-{
-	sqlite3_stmt *s = NULL;
-	int64_t sum = 0;
+/* What a trial of b's costs, each kind of turn for itself. */
+struct cost {
+	int64_t beat, metrics, done;
+};
 
-	while ((s = sqlite3_next_stmt(t->store.db.handle, s)))
-		sum += sqlite3_stmt_status(s, SQLITE_STMTSTATUS_VM_STEP, 1);
-	return sum;
+static void beat(struct turns *t, int64_t trial, int i)
+{
+	turns_say(t, "b", WIRE_BEAT,
+	          "{\"agent\":\"b\",\"seq\":%d,\"free_ranks\":3,\"free_memory_mb\":6000,\"holds\":["
+	          "{\"trial\":%ld,\"attempt\":1,\"step\":1}]}",
+	          i + 1, (long)trial);
 }
 
-/* Counted, not timed: what the last of so many trials of a study costs. */
-static int64_t cost_of_a_trial(int trials)
+static void metrics(struct turns *t, int64_t trial, int i)
+{
+	turns_say(t, "b", WIRE_METRICS,
+	          "{\"agent\":\"b\",\"trial\":%ld,\"attempt\":1,\"batch\":1,\"rows\":["
+	          "{\"name\":\"loss\",\"step\":%d,\"epoch\":1,\"value\":1},"
+	          "{\"name\":\"long\",\"step\":20000,\"epoch\":1,\"value\":1}]}",
+	          (long)trial, i);
+	assert_non_null(turns_reply(t, WIRE_METRICS_SAVED));
+}
+
+static void done(struct turns *t, int64_t trial, int i)
+{
+	turns_done(t, "b", trial, 1, 0.5);
+	assert_non_null(turns_reply(t, WIRE_DONE_SAVED));
+}
+
+/* Counted, not timed: what the last of so many trials cost, with `studies` that wait beside. */
+static struct cost cost_of_a_trial(int trials, int studies)
 {
 	enum { COUNTED = 20 };
 	struct turns t;
-	char *args =
-	        xformat("{\"sweep\":{\"name\":\"many\",\"trial\":{\"data\":{\"name\":\"shapes\"},"
-	                "\"model\":{\"name\":\"resnet20\"}},\"space\":{\"train.seed\":{"
-	                "\"min\":1,\"max\":%d,\"step\":1}}}}",
-	                trials);
+	struct cost cost = {0};
+	const struct {
+		void (*say)(struct turns *t, int64_t trial, int i);
+		int64_t *steps;
+	} kinds[] = {{beat, &cost.beat}, {metrics, &cost.metrics}, {done, &cost.done}};
 
 	turns_init(&t);
-	turns_request(&t, "launch", args);
-	assert_string_equal(turns_refusal(&t), "");
+	for (int i = 0; i < studies; i++) {
+		char *args =
+		        xformat("{\"sweep\":{\"name\":\"many%d\",\"trial\":{\"data\":{\"name\":"
+		                "\"shapes\"},\"model\":{\"name\":\"resnet20\"}},\"space\":{"
+		                "\"train.seed\":{\"min\":%d,\"max\":%d,\"step\":1}}}}",
+		                i, i * (trials / studies) + 1, (i + 1) * (trials / studies));
+		turns_request(&t, "launch", args);
+		free(args);
+		assert_string_equal(turns_refusal(&t), "");
+	}
 	do
 		turns_say(&t, "", WIRE_ERROR, NULL);
 	while (t.out.more);
 	turns_store(&t, turns_sha);
 	turns_hello(&t, "a");
-	sql_run(&t.store.db, "update trial set state = 'done', ended_ms = 1 where id < ?",
-	        (int64_t)trials / 2); /* some have ended, some have not */
+	sql_run(&t.store.db,
+	        "update trial set state = 'done', ended_ms = 1 where id % 2 and state = 'ready'");
 	turns_hello(&t, "b");
-	steps_taken(&t);
 	for (int i = 0; i < COUNTED; i++) {
-		turns_beat(&t, "b", "[]");
-		turns_done(
-		        &t, "b",
-		        turns_int(&t,
-		                  "select t.id from trial t indexed by trial_lease join worker w "
-		                  "on w.id = t.worker where t.state = 'leased' and w.agent = 'b' "
-		                  "limit 1"),
-		        1, 0.5);
+		int64_t trial =
+		        turns_int(&t, "select t.id from trial t indexed by trial_lease join "
+		                      "worker w on w.id = t.worker where t.state = 'leased' "
+		                      "and w.agent = 'b' limit 1");
+		for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+			turns_steps(&t);
+			kinds[k].say(&t, trial, i);
+			*kinds[k].steps += turns_steps(&t) / COUNTED;
+		}
 	}
-	int64_t steps = steps_taken(&t) / COUNTED;
 	turns_release(&t);
-	free(args);
-	return steps;
+	return cost;
+}
+
+static void assert_no_more(const char *what, int64_t few, int64_t many)
+{
+	if (many > few + few / 4)
+		fail_msg("a turn of %s: %ld steps instead of %ld", what, (long)many, (long)few);
 }
 
 static void it_does_not_become_slow_after_a_thousand_trials(void **state)
 {
-	int64_t few = cost_of_a_trial(100), many = cost_of_a_trial(3000);
+	static const int studies[] = {1, 50};
 
-	if (many > few + few / 4)
-		fail_msg("a trial of 3,000 costs %ld steps, one of 100 %ld", (long)many, (long)few);
+	for (size_t i = 0; i < sizeof studies / sizeof *studies; i++) {
+		struct cost few = cost_of_a_trial(200, studies[i]);
+		struct cost many = cost_of_a_trial(3000, studies[i]);
+		assert_no_more("a beat among 3,000 trials", few.beat, many.beat);
+		assert_no_more("metrics among 3,000 trials", few.metrics, many.metrics);
+		assert_no_more("a result among 3,000 trials", few.done, many.done);
+	}
+}
+
+/* Who is to be given work looks at the head of every queue; nothing else looks at every study. */
+static void it_does_not_become_slow_after_fifty_studies(void **state)
+{
+	struct cost one = cost_of_a_trial(200, 1), fifty = cost_of_a_trial(200, 50);
+
+	assert_no_more("a beat among 50 studies", one.beat, fifty.beat);
+	assert_no_more("metrics among 50 studies", one.metrics, fifty.metrics);
+	if (fifty.done > one.done + 50 * 80)
+		fail_msg("a result among 50 studies: %ld steps, alone %ld", (long)fifty.done,
+		         (long)one.done);
 }
 
 /* The coordinator's host is away for an hour; agents trained on. */
@@ -317,6 +364,7 @@ int main(void)
 	        cmocka_unit_test(a_grid_has_no_duplicates_and_no_gaps),
 	        cmocka_unit_test(the_database_is_not_locked),
 	        cmocka_unit_test(it_does_not_become_slow_after_a_thousand_trials),
+	        cmocka_unit_test(it_does_not_become_slow_after_fifty_studies),
 	        cmocka_unit_test(no_job_is_lost_when_the_login_node_dies),
 	        cmocka_unit_test(one_can_say_why_a_trial_does_not_run),
 	};

@@ -198,6 +198,29 @@ static void old_checkpoints_go_but_the_newest_and_the_best_stay(void **state)
 	turns_release(&t);
 }
 
+/* The second attempt ends before it has a checkpoint of its own. */
+static void a_result_from_another_class_of_machine_is_an_event(void **state)
+{
+	struct turns t;
+
+	turns_one(&t);
+	turns_store(&t, other_sha);
+	turns_checkpoint(&t, "a", 1, 1, 2, other_sha);
+	turns_ended(&t, "a", 1, 1, "yield");
+	turns_store(&t, turns_sha);
+	turns_say(
+	        &t, "a", WIRE_DONE,
+	        "{\"agent\":\"a\",\"trial\":1,\"attempt\":2,\"numerics\":\"other\",\"batch\":1,"
+	        "\"rows\":[],\"result\":{},\"artifacts\":[{\"name\":\"weights\",\"sha256\":\"%s\","
+	        "\"bytes\":10}]}",
+	        turns_sha);
+	turns_state(&t, 1, "done");
+	assert_int_equal(turns_int(&t, "select count(*) from event where kind = "
+	                               "'numerics_changed' and trial = 1"),
+	                 1);
+	turns_release(&t);
+}
+
 static void a_bad_checkpoint_is_passed_over(void **state)
 {
 	struct turns t;
@@ -319,6 +342,7 @@ int main(void)
 	        LAW(old_checkpoints_go_but_the_newest_and_the_best_stay),
 	        LAW(bytes_that_another_trial_names_stay),
 	        LAW(bytes_that_nobody_names_go_after_a_day),
+	        LAW(a_result_from_another_class_of_machine_is_an_event),
 	        LAW(a_bad_checkpoint_is_passed_over),
 	        LAW(an_input_that_is_lost_is_made_again),
 	};

@@ -42,6 +42,45 @@ static void an_old_copy_that_hears_of_a_newer_one_gives_up(void **state)
 	turns_release(&t);
 }
 
+/* What comes behind in the same turn is the newer copy's to decide; so is whose lease is over. */
+static void nothing_is_changed_behind_the_proof(void **state)
+{
+	struct turns t;
+	struct error e = {{0}};
+	struct message m[2];
+	char *text;
+
+	turns_init(&t);
+	turns_launch(&t, "one", "[4]", false);
+	set_generation(&t, 3);
+	turns_hello(&t, "a");
+	cJSON *newer = proof(&t);
+	set_generation(&t, 2);
+	text = xformat("{\"agent\":\"b\",\"generation\":3,\"uuid\":\"%s\",\"seal\":\"%s\"}",
+	               json_text(newer, "uuid", ""), json_text(newer, "seal", ""));
+	m[0] = message_make(WIRE_PROBE, "b", 1, json_parse(text, strlen(text), "test", &e));
+	free(text);
+	text = xstrdup("{\"id\":1,\"verb\":\"cancel\",\"args\":{\"study\":\"one\"}}");
+	m[1] = message_make(WIRE_REQUEST, "c", 1, json_parse(text, strlen(text), "test", &e));
+	free(text);
+	sql_run(&t.store.db, "update trial set lease_until_ms = 1");
+	struct turn_input in = {.wall_ms = t.now_ms,
+	                        .monotonic_ms = t.now_ms,
+	                        .messages = m,
+	                        .count = 2,
+	                        .drained = true,
+	                        .free_bytes = -1};
+	turn_output_release(&t.out);
+	assert_int_equal(turn_run(&t.coordinator, &in, &t.out, &e), 0);
+	assert_int_equal(t.out.superseded, 3);
+	turns_state(&t, 1, "leased");
+	assert_int_equal(turns_int(&t, "select state = 'active' from study"), 1);
+	message_release(&m[0]);
+	message_release(&m[1]);
+	cJSON_Delete(newer);
+	turns_release(&t);
+}
+
 /* Who could make it up could stop any coordinator. */
 static void a_generation_without_its_seal_is_not_believed(void **state)
 {
@@ -163,6 +202,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(an_old_copy_that_hears_of_a_newer_one_gives_up),
+	        cmocka_unit_test(nothing_is_changed_behind_the_proof),
 	        cmocka_unit_test(a_generation_without_its_seal_is_not_believed),
 	        cmocka_unit_test(what_is_said_to_another_generation_is_not_taken),
 	        cmocka_unit_test(attempts_of_two_copies_never_share_a_number),

@@ -291,6 +291,36 @@ static void a_full_store_leases_only_what_has_begun(void **state)
 	turns_release(&t);
 }
 
+/* Counted, not timed: of what has nothing to give, nothing is asked again and again. */
+static void a_full_store_is_not_searched_in_every_turn(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	launch(&t, "s", 40, "\"kind\":\"none\"");
+	turns_store(&t, turns_sha);
+	t.coordinator.options.quota_bytes = 5; /* what lies there, nobody can free */
+	turns_hello(&t, "a");
+	turns_beat(&t, "a", "[]");
+	assert_int_equal(count(&t, "ready"), 40);
+	turns_steps(&t);
+	turns_beat(&t, "a", "[]");
+	int64_t few = turns_steps(&t);
+	sql_run(&t.store.db,
+	        "insert into rung(study, bracket, epoch, trial, value, score) with recursive "
+	        "n(epoch) as (select 1 union all select epoch + 1 from n where epoch < 2000) "
+	        "select 1, 0, epoch, 1, 1, 1 from n");
+	sql_run(&t.store.db, "update trial set state = 'paused' where id = 1");
+	sql_run(&t.store.db, "update trial set study = id"); /* as many queues */
+	turns_steps(&t);
+	turns_beat(&t, "a", "[]");
+	int64_t many = turns_steps(&t);
+	if (many > few + few / 4)
+		fail_msg("a beat costs %ld steps with many rungs and queues, %ld with none and one",
+		         (long)many, (long)few);
+	turns_release(&t);
+}
+
 static void bytes_that_others_name_stay(void **state)
 {
 	struct turns t;
@@ -415,6 +445,7 @@ int main(void)
 	        cmocka_unit_test(rungs_are_compared_by_standing),
 	        cmocka_unit_test(who_is_let_go_on_without_a_checkpoint_begins_anew),
 	        cmocka_unit_test(a_full_store_leases_only_what_has_begun),
+	        cmocka_unit_test(a_full_store_is_not_searched_in_every_turn),
 	        cmocka_unit_test(bytes_that_others_name_stay),
 	        cmocka_unit_test(a_restart_at_every_event_frees_the_same),
 	        cmocka_unit_test(a_full_store_costs_no_more_with_more_trials),

@@ -87,7 +87,9 @@ static void make_schema_1(void)
 	sql_run(&s.db, "insert into event(at_ms, kind, text) values(1, 'test', 'kept')");
 	sql_script(
 	        &s.db,
-	        "alter table study drop column due; alter table study drop column news; alter "
+	        "drop index study_due; drop index study_judge; drop index study_news; drop index "
+	        "study_share; alter table study drop column due; alter table study drop column "
+	        "news; alter "
 	        "table study drop column best; alter table study drop column judge; "
 	        "alter table study_trial drop column bracket; alter table study_trial drop column "
 	        "until_epoch; drop index trial_ready; alter table trial drop column reached; "
@@ -131,6 +133,15 @@ static char *columns_of(struct store *s)
 	                    "t, pragma_table_info(t.name) c");
 }
 
+/* Indexes and triggers, whatever the lines of their text. */
+static char *others_of(struct store *s)
+{
+	return sql_get_text(
+	        &s->db, "select group_concat(replace(replace(replace(sql, char(10), ''), "
+	                "char(9), ''), ' ', ''), ';') from (select sql from sqlite_schema "
+	                "where type in ('index', 'trigger') and sql is not null order by name)");
+}
+
 static void an_older_schema_is_brought_up_to_date(void **state)
 {
 	struct store s;
@@ -143,14 +154,17 @@ static void an_older_schema_is_brought_up_to_date(void **state)
 	assert_int_equal(sql_get_int(&s.db, 0, "pragma user_version"), STORE_SCHEMA);
 	assert_int_equal(sql_get_int(&s.db, 0, "select count(*) from event where text = 'kept'"),
 	                 1);
-	char *migrated = columns_of(&s);
+	char *migrated = columns_of(&s), *others = others_of(&s);
 	store_close(&s);
 	assert_int_equal(store_open(&s, ":memory:", false, &e), 0);
-	char *new = columns_of(&s);
+	char *new = columns_of(&s), *new_others = others_of(&s);
 	store_close(&s);
 	assert_string_equal(migrated, new);
+	assert_string_equal(others, new_others);
 	free(migrated);
 	free(new);
+	free(others);
+	free(new_others);
 }
 
 static void a_newer_schema_is_refused(void **state)

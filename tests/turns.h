@@ -229,6 +229,17 @@ static inline void turns_keep_alive(struct turns *t, const char *agent, int64_t 
 	}
 }
 
+/* Steps of SQLite's machine that all statements have taken since last asked. */
+static inline int64_t turns_steps(struct turns *t)
+{
+	sqlite3_stmt *s = NULL;
+	int64_t sum = 0;
+
+	while ((s = sqlite3_next_stmt(t->store.db.handle, s)))
+		sum += sqlite3_stmt_status(s, SQLITE_STMTSTATUS_VM_STEP, 1);
+	return sum;
+}
+
 static inline void turns_request(struct turns *t, const char *verb, const char *args)
 {
 	turns_say(t, "client", WIRE_REQUEST, "{\"id\":9,\"verb\":\"%s\",\"args\":%s}", verb, args);

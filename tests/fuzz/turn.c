@@ -60,7 +60,8 @@ static void say(struct coordinator *c, int64_t now_ms, char *line)
 	} kinds[] = {{'h', WIRE_HELLO},   {'b', WIRE_BEAT},    {'m', WIRE_METRICS},
 	             {'d', WIRE_DONE},    {'e', WIRE_ENDED},   {'c', WIRE_CHECKPOINT},
 	             {'l', WIRE_LOG},     {'v', WIRE_LEAVE},   {'s', WIRE_STORED},
-	             {'r', WIRE_REQUEST}, {'n', WIRE_NOTICED}, {'o', WIRE_ORDERS}};
+	             {'r', WIRE_REQUEST}, {'n', WIRE_NOTICED}, {'o', WIRE_ORDERS},
+	             {'p', WIRE_PROBE}};
 	struct message m;
 	struct turn_output out;
 	struct error e = {{0}};
@@ -103,6 +104,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	c.options.secret = "secret";
 	c.options.url = "http://127.0.0.1:1";
 	c.options.notifies = true;
+	c.options.metric_rows = 3;
+	c.options.quota_bytes = 1000;
 	c.options.files = (struct study_files){no_data, NULL, NULL};
 	begin(&db);
 	for (int i = 0; i < LINES_MOST && (line = strsep(&rest, "\n")); i++)
