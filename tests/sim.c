@@ -167,7 +167,8 @@ static void finish(struct sim *s)
 	free(s->queue);
 }
 
-/* Trials of studies that are wanted and not done, requests not answered, jobs not forgotten. */
+/* Trials of studies that are wanted and not done (one that a person cancelled and another study
+ * then pruned is not), requests not answered, jobs not forgotten. */
 static int64_t work_left(struct sim *s)
 {
 	int64_t left = 0;
@@ -182,7 +183,8 @@ static int64_t work_left(struct sim *s)
 	return sql_get_int(s->db, 0,
 	                   "select (select count(*) from study_trial st join trial t on t.id = "
 	                   "st.trial join study s on s.id = st.study where s.state = 'active' and "
-	                   "t.state <> 'done' and st.verdict is null) + (select count(*) from "
+	                   "t.state <> 'done' and st.verdict is null and not (t.state = 'pruned' "
+	                   "and not st.wanted)) + (select count(*) from "
 	                   "study where state = 'active' and cursor < total)");
 }
 
