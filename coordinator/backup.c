@@ -7,6 +7,7 @@
 #include "coordinator/store.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,11 +16,24 @@
 /* What lies beside a database and makes it the same coordinator to agents and people. */
 static const char *const secrets[] = {"key", "curve", "owner", "tls"};
 
+static bool is_same_file(const char *a, const char *b)
+{
+	struct stat one, two;
+
+	return !stat(a, &one) && !stat(b, &two) && one.st_dev == two.st_dev &&
+	       one.st_ino == two.st_ino;
+}
+
 /* What may be replaced: nothing, or an earlier backup of the same database. */
-static int check_target(const char *to, const char *uuid, struct error *e)
+static int check_target(const char *from, const char *to, const char *uuid, struct error *e)
 {
 	struct store old;
+	struct stat is;
 
+	if (!*to || (!stat(to, &is) && S_ISDIR(is.st_mode)))
+		return error_set(e, "%s: a file's name is wanted", *to ? to : "\"\"");
+	if (is_same_file(from, to))
+		return error_set(e, "%s: is the database itself; give the copy another name", to);
 	if (!file_exists(to))
 		return 0;
 	if (store_open_reader(&old, to, e))
@@ -30,13 +44,24 @@ static int check_target(const char *to, const char *uuid, struct error *e)
 	free(whose);
 	store_close(&old);
 	if (!ours)
-		return error_set(e, "%s: is there, and no backup of this database", to);
-	return served ? error_set(e, "%s: is there, and was served since it was a backup", to) : 0;
+		return error_set(
+		        e,
+		        "%s: is there, and no backup of this database; give the copy another name",
+		        to);
+	return served ? error_set(e,
+	                          "%s: is there, and was served since it was a backup; give the "
+	                          "copy another name",
+	                          to)
+	              : 0;
 }
 
 static int copy_pages(sqlite3 *from, const char *to, struct error *e)
 {
 	sqlite3 *copy = NULL;
+	int fd = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	if (fd < 0 || close(fd))
+		return error_errno(e, "%s: cannot be written", to);
 	int status = sqlite3_open_v2(to, &copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
 	sqlite3_backup *backup =
 	        status == SQLITE_OK ? sqlite3_backup_init(copy, "main", from, "main") : NULL;
@@ -83,6 +108,9 @@ static int copy_artifacts(struct sql *copy, const char *from, const char *to, st
 	struct sql_rows *rows = sql_query(copy, "select sha256, bytes from upload order by sha256");
 	int status = 0;
 
+	if (sql_get_int(copy, 0, "select count(*) from upload") && !file_exists(from))
+		status = error_set(e, "%s: no such folder: --store names the one with checkpoints",
+		                   from);
 	while (status == 0 && sql_next(rows)) {
 		char *source = import_path(from, sql_text(rows, 0));
 		status = copy_artifact(from, to, sql_text(rows, 0), sql_int(rows, 1), made, e);
@@ -176,12 +204,10 @@ int backup_make(const char *from, const char *store, const char *to, struct back
 	*made = (struct backup){.complete = held == 1};
 	if (status == 0) {
 		uuid = sql_get_text(&s.db, "select uuid from coordinator");
-		status = check_target(to, uuid ? uuid : "", e);
+		status = check_target(from, to, uuid ? uuid : "", e);
 	}
-	if (status == 0) {
-		unlink(partial);
+	if (status == 0)
 		status = copy_pages(s.db.handle, partial, e);
-	}
 	if (status == 0)
 		status = fill(from, store, to, partial, made, e);
 	if (status == 0)

@@ -11,8 +11,10 @@ int verb_backup(const struct options *o, struct error *e)
 	struct backup made;
 
 	if (strstr(from, "://"))
-		return error_set(e, "backup: reads the file: run it on the coordinator's machine, "
-		                    "with --db FILE");
+		return error_set(e,
+		                 "%s: what is copied is a file: run this on the coordinator's "
+		                 "machine, with --db FILE",
+		                 from);
 	if (backup_make(from, option_text(o, "--store", NULL), to, &made, e))
 		return -1;
 	if (option_given(o, "--json")) {
@@ -22,13 +24,15 @@ int verb_backup(const struct options *o, struct error *e)
 		cJSON_AddBoolToObject(json, "complete", made.complete);
 		cJSON_AddNumberToObject(json, "artifacts", (double)made.files);
 		cJSON_AddNumberToObject(json, "bytes", (double)made.bytes);
+		cJSON_AddNumberToObject(json, "gone", (double)made.gone);
 		return verb_print_json(json);
 	}
 	printf("%s: generation %ld; %ld artifacts copied (%.1f MB)\n", to, (long)made.generation,
 	       (long)made.files, (double)made.bytes / 1e6);
-	printf("to go on elsewhere, carry %s, its .key, .curve, .owner and .tls, and %s.artifacts "
-	       "there; "
-	       "then: trawl serve --db %s\n",
+	if (made.gone)
+		printf("%ld artifacts were deleted meanwhile and are not in it\n", (long)made.gone);
+	printf("to go on elsewhere, carry %s and all that lies beside it (%s.*: keys, checkpoints) "
+	       "there; then: trawl serve --db %s\n",
 	       to, to, to);
 	if (!made.complete)
 		printf("a coordinator is running: what it is told from now on is not in this copy, "

@@ -6,9 +6,8 @@
  * that it is one. */
 #ifndef WORKER_ADDRESSES_H
 #define WORKER_ADDRESSES_H
+#include "schemas/endpoints.h"
 #include "schemas/wire.h"
-
-enum { ADDRESSES_MAX = 8 };
 
 struct address {
 	char *endpoint;
@@ -18,8 +17,10 @@ struct address {
 };
 
 struct addresses {
-	struct address address[ADDRESSES_MAX];
+	struct address address[ENDPOINTS_MAX];
 	int count, at;
+	int learnt;              /* the address that told which database is ours */
+	bool greeted;            /* hello was said */
 	char uuid[40], seal[40]; /* of the database; what proves the generation */
 	int64_t generation;      /* the highest met; 0: none yet */
 	int64_t begun_ms, probed_ms;
@@ -31,8 +32,8 @@ enum heard_from {
 	HEARD_MOVED    /* we have moved to this address: say hello there */
 };
 
-/* Connects to all; `name` becomes the routing id where no keys are asked for.  key and server_key
- * as curve_connect_as_told has them. */
+/* Connects to all of a list (endpoints.h); `name` becomes the routing id where no keys are asked
+ * for.  key and server_key as curve_connect_as_told has them. */
 int addresses_open(struct addresses *a, void *zmq, const char *name, const char *connect,
                    const char *key, const char *server_key, struct error *e);
 void addresses_close(struct addresses *a);
@@ -49,6 +50,7 @@ int addresses_send(struct addresses *a, enum wire_kind kind, cJSON *body, struct
 /* Asks who is at the other addresses, when it is time to; often while our own is `silent`. */
 void addresses_probe(struct addresses *a, const char *agent, bool silent, int64_t now_ms);
 
-/* What a message from address i is. */
+/* What a message from address i is.  Of several databases the one at the first address is ours, as
+ * long as no hello was said. */
 enum heard_from addresses_heard(struct addresses *a, int i, const struct message *m, bool silent);
 #endif
