@@ -7,7 +7,7 @@ trawl=$build/trawl
 dir=$(mktemp -d "${TMPDIR:-/tmp}/trawl-artifacts-XXXXXX")
 export dir XDG_CACHE_HOME=$dir/cache TRAWL_DB=$dir/study.db
 serve=0 worker=0 good=0 bad=0
-trap 'kill $serve $worker 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
+trap 'signal_all TERM $serve $worker; wait 2>/dev/null; rm -rf "$dir"' EXIT
 . tests/laws
 
 # The machine's own address, where it has one beside the loopback.
