@@ -198,8 +198,6 @@ static int load_certificate(struct server *s, const char *address, struct error 
 		                  "--http-url %s: https:// is wanted where checkpoints travel over "
 		                  "TLS (--insecure does without)",
 		                  url);
-	else if (status == 0 && url && strncmp(url, "https://", 8) && strncmp(url, "http://", 7))
-		status = error_set(e, "--http-url %s: http://HOST:PORT or https:// is wanted", url);
 	return status;
 }
 

@@ -100,5 +100,14 @@ facts "$dir/moved.db" >"$dir/moved.facts"
 law with_equal_results cmp "$dir/calm.facts" "$dir/moved.facts"
 law attempts_of_the_copy_have_numbers_of_their_own until_is 60 "$dir/moved.db" \
 	"select min(attempt) || ' ' || max(attempt) from attempt" "1 1001"
+
+# One coordinator under two names: probes of the second do not cut the agent off at the first.
+kill -TERM $agent
+wait $agent
+agent_start "$b,tcp://localhost:$((port + 1))"
+sed 's/"moved"/"names"/; s/"epochs": 4/"epochs": 16/; s/\[1, 2, 3, 4\]/[5]/' "$dir/sweep.json" >"$dir/names.json"
+"$trawl" launch "$dir/names.json" --db "$b" >/dev/null
+law a_study_ends_under_two_names until_is 60 "$dir/moved.db" "$all_done" 5
+law and_nothing_was_lost until_is 1 "$dir/moved.db" "select count(*) from history where event = 'lose'" 0
 echo "$good passed, $bad failed"
 [ $bad = 0 ]

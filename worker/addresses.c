@@ -25,17 +25,17 @@ static void socket_set(void *socket, int option, int value)
 	zmq_setsockopt(socket, option, &value, sizeof value);
 }
 
-static int address_connect(struct address *at, void *zmq, const char *name, const char *key,
-                           const char *server_key, struct error *e)
+static int address_connect(struct addresses *a, int i, struct error *e)
 {
+	struct address *at = &a->address[i];
 	int64_t limit = WIRE_BODY_BYTES;
-	void *socket = at->socket = zmq_socket(zmq, ZMQ_DEALER);
-	int secured = curve_connect_as_told(socket, key, server_key, e);
+	void *socket = at->socket = zmq_socket(a->zmq, ZMQ_DEALER);
+	int secured = curve_connect_as_told(socket, a->key, a->server_key, e);
 
 	if (secured < 0)
 		return -1;
-	if (!secured) /* who it is; a coordinator that asks for keys gives routes itself */
-		zmq_setsockopt(socket, ZMQ_ROUTING_ID, name, strlen(name));
+	if (!secured && i == a->at) /* a coordinator that asks for keys gives routes itself */
+		zmq_setsockopt(socket, ZMQ_ROUTING_ID, a->name, strlen(a->name));
 	zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &limit, sizeof limit);
 	socket_set(socket, ZMQ_LINGER, LINGER_MS);
 	socket_set(socket, ZMQ_IMMEDIATE, 1); /* nothing is queued for who is not there */
@@ -57,11 +57,15 @@ int addresses_open(struct addresses *a, void *zmq, const char *name, const char 
 	char *endpoint[ENDPOINTS_MAX];
 	int count = endpoints_split(connect, endpoint, e);
 
-	*a = (struct addresses){.count = count > 0 ? count : 0};
+	*a = (struct addresses){.count = count > 0 ? count : 0,
+	                        .zmq = zmq,
+	                        .name = name,
+	                        .key = key,
+	                        .server_key = server_key};
 	for (int i = 0; i < a->count; i++)
 		a->address[i].endpoint = endpoint[i];
 	for (int i = 0; i < a->count; i++)
-		if (address_connect(&a->address[i], zmq, name, key, server_key, e))
+		if (address_connect(a, i, e))
 			return -1;
 	return count < 0 ? -1 : 0;
 }
@@ -175,6 +179,21 @@ static const char *why_moving(const struct address *from, bool silent)
 	                           : "newer than ours";
 }
 
+/* The address in use from now on, and the one before, are connected anew: as the agent, and as
+ * nobody. */
+static void move_to(struct addresses *a, int i)
+{
+	const int again[] = {a->at, i};
+	struct error e;
+
+	a->at = i;
+	for (int k = 0; k < 2 && a->zmq; k++) {
+		zmq_close(a->address[again[k]].socket);
+		if (address_connect(a, again[k], &e))
+			log_warn("%s", e.text);
+	}
+}
+
 enum heard_from addresses_heard(struct addresses *a, int i, const struct message *m, bool silent)
 {
 	int64_t generation = json_int(m->body, "generation", 0);
@@ -190,6 +209,6 @@ enum heard_from addresses_heard(struct addresses *a, int i, const struct message
 		return HEARD_NOTHING;
 	log_info("%s: generation %lld of the database is there, %s: moving", a->address[i].endpoint,
 	         (long long)generation, why_moving(&a->address[a->at], silent));
-	a->at = i;
+	move_to(a, i);
 	return HEARD_MOVED;
 }

@@ -11,13 +11,16 @@
 
 struct address {
 	char *endpoint;
-	void *socket;       /* DEALER */
+	void *socket;       /* DEALER; by its routing id the one in use is known as the agent's, and
+	                     * only that: two could lead to the same coordinator */
 	int64_t generation; /* that answered here last; 0: nobody yet */
 	bool foreign;       /* another database is served here, which was said */
 };
 
 struct addresses {
 	struct address address[ENDPOINTS_MAX];
+	void *zmq;
+	const char *name, *key, *server_key; /* the caller's, as long as it is open */
 	int count, at;
 	int learnt;              /* the address that told which database is ours */
 	bool greeted;            /* hello was said */

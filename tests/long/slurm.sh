@@ -8,7 +8,7 @@ build=$(realpath "${TRAWL_BUILD:-build}")
 trawl=$build/trawl
 export PATH=$PATH:/usr/sbin
 # Ranks on another node look for srun at the name of this machine.
-getent hosts "$(hostname)" >/dev/null || { echo "SKIPPED slurm: the name of this machine, $(hostname), does not resolve"; exit 78; }
+getent hosts "$(hostname)" >/dev/null || { echo "SKIPPED slurm: the name $(hostname) of this machine does not resolve"; exit 78; }
 for program in slurmctld slurmd sbatch munged; do
 	command -v "$program" >/dev/null || { echo "SKIPPED slurm: no $program (packages slurm-wlm and munge)"; exit 77; }
 done
