@@ -17,6 +17,7 @@ beyond() { # port
 }
 
 start() { # options of serve
+	rm -f "$dir/serve.out" # that of the one before
 	"$trawl" serve "$@" >"$dir/serve.out" 2>"$dir/serve.err" &
 	serve=$!
 	for _ in $(seq 100); do

@@ -11,6 +11,7 @@ trap 'signal_all TERM $serve $worker; wait 2>/dev/null; rm -rf "$dir"' EXIT
 . tests/laws
 
 start() {
+	rm -f "$dir/serve.out" # that of the one before
 	"$trawl" serve --listen "tcp://*:0" "$@" >"$dir/serve.out" 2>"$dir/serve.err" &
 	serve=$!
 	for _ in $(seq 100); do
