@@ -15,7 +15,7 @@ start() {
 	"$trawl" serve --listen "tcp://*:0" "$@" >"$dir/serve.out" 2>"$dir/serve.err" &
 	serve=$!
 	for _ in $(seq 100); do
-		grep -q ^files "$dir/serve.out" && break
+		grep -qs ^files "$dir/serve.out" && break
 		sleep 0.1
 	done
 	endpoint=$(sed -n 's/^clients: trawl status --db //p' "$dir/serve.out")
