@@ -7,6 +7,7 @@
 #include "coordinator/store.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,11 +28,14 @@ static bool same_file(const char *a, const char *b)
 static int check_target(const char *from, const char *to, const char *uuid, struct error *e)
 {
 	struct store old;
+	struct stat is;
 
+	if (!*to || (!stat(to, &is) && S_ISDIR(is.st_mode)))
+		return error_set(e, "%s: a file's name is wanted", *to ? to : "\"\"");
+	if (same_file(from, to))
+		return error_set(e, "%s: is the database itself; give the copy another name", to);
 	if (!file_exists(to))
 		return 0;
-	if (same_file(from, to))
-		return error_set(e, "%s: is the database itself", to);
 	if (store_open_reader(&old, to, e))
 		return -1;
 	char *whose = sql_get_text(&old.db, "select uuid from coordinator");
@@ -40,13 +44,24 @@ static int check_target(const char *from, const char *to, const char *uuid, stru
 	free(whose);
 	store_close(&old);
 	if (!ours)
-		return error_set(e, "%s: is there, and no backup of this database", to);
-	return served ? error_set(e, "%s: is there, and was served since it was a backup", to) : 0;
+		return error_set(
+		        e,
+		        "%s: is there, and no backup of this database; give the copy another name",
+		        to);
+	return served ? error_set(e,
+	                          "%s: is there, and was served since it was a backup; give the "
+	                          "copy another name",
+	                          to)
+	              : 0;
 }
 
 static int copy_pages(sqlite3 *from, const char *to, struct error *e)
 {
 	sqlite3 *copy = NULL;
+	int fd = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	if (fd < 0 || close(fd))
+		return error_errno(e, "%s: cannot be written", to);
 	int status = sqlite3_open_v2(to, &copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
 	sqlite3_backup *backup =
 	        status == SQLITE_OK ? sqlite3_backup_init(copy, "main", from, "main") : NULL;
@@ -205,10 +220,8 @@ int backup_make(const char *from, const char *store, const char *to, struct back
 		uuid = sql_get_text(&s.db, "select uuid from coordinator");
 		status = check_target(from, to, uuid ? uuid : "", e);
 	}
-	if (status == 0) {
-		unlink(partial);
+	if (status == 0)
 		status = copy_pages(s.db.handle, partial, e);
-	}
 	if (status == 0)
 		status = fill(from, store, to, partial, made, e);
 	if (status == 0)

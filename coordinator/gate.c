@@ -247,6 +247,8 @@ static bool admit_agent(struct gate *g, struct message *m, struct error *e)
 		          wire_name(m->kind), name);
 		return false;
 	}
+	if (m->kind == WIRE_PROBE) /* not over the connection at which it is to be found */
+		return true;
 	remember(g, s, name, m);
 	rename_route(m, name, strlen(name));
 	return true;

@@ -273,8 +273,11 @@ static void help_all(void)
 	printf("trawl sweeps bit-widths, Fisher regularizers and split configurations of neural "
 	       "networks\n"
 	       "over many machines and lets you ask the results in SQL.\n\n");
-	for (int i = 0; i < VERBS; i++)
-		printf("  %-8s %-26s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].summary);
+	for (int i = 0; i < VERBS; i++) {
+		int space = 26 - text_columns(verbs[i].arguments);
+		printf("  %-8s %s%s%*s %s\n", verbs[i].name, verbs[i].arguments,
+		       space < 0 ? "\n" : "", space < 0 ? 37 : space, "", verbs[i].summary);
+	}
 	printf("\n`trawl VERB --help` says more; `trawl help trial` and `trawl help sweep` list "
 	       "what a\n"
 	       "trial and a sweep can say.  First try: trawl run sweeps/quickstart.json --db "

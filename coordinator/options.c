@@ -1,6 +1,7 @@
 /* Command lines: one table of options per verb parses them and prints their help. */
 #include "coordinator/options.h"
 #include "core/base/json.h"
+#include "core/base/text.h"
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
@@ -129,6 +130,6 @@ void options_print(const struct option_row *row)
 		snprintf(left, sizeof left, "%s%s%s%s%s", row->letter ? row->letter : "",
 		         row->letter ? ", " : "", row->name, row->argument ? " " : "",
 		         row->argument ? row->argument : "");
-		printf("  %-26s %s\n", left, row->meaning);
+		printf("  %s%*s %s\n", left, 26 - text_columns(left), "", row->meaning);
 	}
 }

@@ -192,18 +192,9 @@ static void cell_shown(const struct cell *c, char out[], size_t bytes)
 			*p = ' ';
 }
 
-/* Characters, not bytes: UTF-8 continuation bytes take no room. */
-static int width_of(const char *s)
-{
-	int n = 0;
-	for (; *s; s++)
-		n += (*s & 0xC0) != 0x80;
-	return n;
-}
-
 static void pad(struct text *out, const char *s, int width, bool right, bool last)
 {
-	int space = width - width_of(s);
+	int space = width - text_columns(s);
 	text_add(out, "%*s%s%*s", right ? space : 0, "", s, right || last ? 0 : space, "");
 	if (!last)
 		text_add(out, "  ");
@@ -217,12 +208,12 @@ static void format_table(const struct rows *r, bool bold, struct text *out)
 	int *width = xcalloc((size_t)r->columns + 1, sizeof *width);
 	bool *right = xcalloc((size_t)r->columns + 1, sizeof *right);
 	for (int k = 0; k < r->columns; k++) {
-		width[k] = width_of(r->name[k]);
+		width[k] = text_columns(r->name[k]);
 		right[k] = r->count > 0;
 		for (int64_t i = 0; i < r->count; i++) {
 			const struct cell *c = &r->cell[i * r->columns + k];
 			cell_shown(c, shown, sizeof shown);
-			int w = width_of(shown);
+			int w = text_columns(shown);
 			width[k] = w > width[k] ? w : width[k];
 			right[k] &= c->type != CELL_TEXT;
 		}

@@ -1,6 +1,7 @@
 /* Agents as jobs of Slurm: the batch script that starts them. */
 #include "coordinator/submit.h"
 #include "core/base/text.h"
+#include "schemas/endpoints.h"
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -125,9 +126,19 @@ static int check_texts(const struct submit *s, struct error *e)
 	return 0;
 }
 
+static int check_connect(const struct submit *s, struct error *e)
+{
+	char *endpoint[ENDPOINTS_MAX];
+	int count = endpoints_split(s->connect, endpoint, e);
+
+	for (int i = 0; i < count; i++)
+		free(endpoint[i]);
+	return count < 0 ? -1 : 0;
+}
+
 static int check(const struct submit *s, struct error *e)
 {
-	if (check_texts(s, e))
+	if (check_texts(s, e) || check_connect(s, e))
 		return -1;
 	if (!s->key != !s->server_key)
 		return error_set(e, "%s is missing: a key and the server's key go together",

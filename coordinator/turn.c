@@ -153,7 +153,8 @@ static bool is_agents(const struct message *m)
 	return strcmp(wire_from(m->kind), "agent") == 0;
 }
 
-/* An agent speaks for itself only: its routing id is its name. */
+/* An agent speaks for itself only: its routing id is its name.  A probe changes nothing, and comes
+ * over a connection of its own. */
 static bool is_sender(struct turn *t, const struct message *m, struct error *e)
 {
 	const char *agent = json_text(m->body, "agent", NULL);
@@ -166,8 +167,9 @@ static bool is_sender(struct turn *t, const struct message *m, struct error *e)
 		error_set(e, "message \"%s\": its key was revoked", wire_name(m->kind));
 		return false;
 	}
-	if (!is_agents(m) || (agent && strlen(agent) == m->route_bytes &&
-	                      memcmp(agent, m->route, m->route_bytes) == 0))
+	if (!is_agents(m) || m->kind == WIRE_PROBE ||
+	    (agent && strlen(agent) == m->route_bytes &&
+	     memcmp(agent, m->route, m->route_bytes) == 0))
 		return true;
 	error_set(e, "message \"%s\": its agent is not the routing id of its sender",
 	          wire_name(m->kind));

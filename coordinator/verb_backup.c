@@ -11,8 +11,10 @@ int verb_backup(const struct options *o, struct error *e)
 	struct backup made;
 
 	if (strstr(from, "://"))
-		return error_set(e, "backup: reads the file: run it on the coordinator's machine, "
-		                    "with --db FILE");
+		return error_set(e,
+		                 "%s: what is copied is a file: run this on the coordinator's "
+		                 "machine, with --db FILE",
+		                 from);
 	if (backup_make(from, option_text(o, "--store", NULL), to, &made, e))
 		return -1;
 	if (option_given(o, "--json")) {
@@ -31,9 +33,8 @@ int verb_backup(const struct options *o, struct error *e)
 		printf("%ld artifacts were not in the store any more: trials that need them are "
 		       "made again\n",
 		       (long)made.gone);
-	printf("to go on elsewhere, carry %s, its .key, .curve, .owner and .tls, and %s.artifacts "
-	       "there; "
-	       "then: trawl serve --db %s\n",
+	printf("to go on elsewhere, carry %s and all that lies beside it (%s.*: keys, checkpoints) "
+	       "there; then: trawl serve --db %s\n",
 	       to, to, to);
 	if (!made.complete)
 		printf("a coordinator is running: what it is told from now on is not in this copy, "

@@ -25,7 +25,7 @@ static int read_agents(struct submit *s, const struct options *o, struct error *
 	int end = 0;
 
 	if (!text)
-		return error_set(e, "worker submit: --slurm N is missing: how many agents");
+		return error_set(e, "--slurm N is missing: how many agents");
 	int got = sscanf(text, "%6lld%n%%%6lld%n", &agents, &end, &at_a_time, &end);
 	if (got < 1 || text[end] || agents < 1 || (got == 2 && at_a_time < 1))
 		return error_set(e,
@@ -96,9 +96,10 @@ static int read_connect(struct submit *s, const struct options *o, struct error 
 	s->connect = from_environment(option_text(o, "--connect", NULL), "TRAWL_CONNECT");
 	if (!s->connect && db && strncmp(db, "tcp://", 6) == 0)
 		s->connect = db;
-	return s->connect ? 0
-	                  : error_set(e, "worker submit: --connect tcp://HOST:5555 is missing: the "
-	                                 "coordinator, as nodes reach it");
+	return s->connect
+	               ? 0
+	               : error_set(e, "--connect tcp://HOST:5555 is missing: the coordinator, as "
+	                              "nodes reach it");
 }
 
 static int read_submit(struct submit *s, const struct options *o, struct error *e)

@@ -58,7 +58,7 @@ int curve_public(const char *text, char public[CURVE_KEY], struct error *e)
 {
 	char *file = NULL;
 
-	if (is_key(text)) {
+	if (is_key(text) && !file_exists(text)) { /* the name of a file may look like one */
 		memcpy(public, text, CURVE_KEY);
 		return 0;
 	}

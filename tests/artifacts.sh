@@ -7,7 +7,7 @@ trawl=$build/trawl
 dir=$(mktemp -d "${TMPDIR:-/tmp}/trawl-artifacts-XXXXXX")
 export dir XDG_CACHE_HOME=$dir/cache TRAWL_DB=$dir/study.db
 serve=0 worker=0 good=0 bad=0
-trap 'kill $serve $worker 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
+trap 'signal_all TERM $serve $worker; wait 2>/dev/null; rm -rf "$dir"' EXIT
 . tests/laws
 
 # The machine's own address, where it has one beside the loopback.
@@ -17,10 +17,11 @@ beyond() { # port
 }
 
 start() { # options of serve
+	rm -f "$dir/serve.out" # that of the one before
 	"$trawl" serve "$@" >"$dir/serve.out" 2>"$dir/serve.err" &
 	serve=$!
 	for _ in $(seq 100); do
-		grep -q ^files "$dir/serve.out" && break
+		grep -qs ^files "$dir/serve.out" && break
 		sleep 0.1
 	done
 	endpoint=$(sed -n 's/^clients: trawl status --db //p' "$dir/serve.out")

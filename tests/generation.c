@@ -182,6 +182,57 @@ static void an_agent_leaves_other_databases_alone(void **state)
 	assert_string_equal(a.uuid, "fresh");
 }
 
+/* Whichever answers first. */
+static void of_two_databases_the_first_address_has_ours(void **state)
+{
+	struct addresses a = two_addresses();
+	assert_int_equal(hear(&a, 1, WIRE_PRESENT, "other", 5, false), HEARD_MOVED);
+	assert_int_equal(hear(&a, 0, WIRE_PRESENT, "u", 1, false), HEARD_MOVED);
+	assert_int_equal(a.at, 0);
+	assert_string_equal(a.uuid, "u");
+	assert_true(a.address[1].foreign && addresses_settled(&a, 1));
+	assert_int_equal(hear(&a, 1, WIRE_PRESENT, "other", 6, true), HEARD_NOTHING);
+	/* One that comes when hello was said elsewhere comes too late. */
+	struct addresses late = two_addresses();
+	hear(&late, 1, WIRE_PRESENT, "other", 5, false);
+	late.greeted = true;
+	assert_int_equal(hear(&late, 0, WIRE_PRESENT, "u", 1, true), HEARD_NOTHING);
+	/* So does its answer to a hello that was said before the agent moved. */
+	assert_int_equal(hear(&late, 0, WIRE_WELCOME, "u", 1, false), HEARD_NOTHING);
+	assert_string_equal(late.uuid, "other");
+}
+
+static void addresses_are_looked_at_before_they_are_used(void **state)
+{
+	static const char *const wrong[] = {"",
+	                                    ",",
+	                                    "a,,b",
+	                                    "tcp://a:1,",
+	                                    "tcp://a:1, tcp://b:2",
+	                                    "tcp://a:1,tcp://a:1",
+	                                    "tcp://a",
+	                                    "tcp://:5",
+	                                    "tcp://a:",
+	                                    "tcp://a:0",
+	                                    "tcp://a:65536",
+	                                    "tcp://a:5x",
+	                                    "a:5",
+	                                    "tpc://a:5",
+	                                    "tcp://a:1,tcp://a:2,tcp://a:3,tcp://a:4,tcp://a:5,"
+	                                    "tcp://a:6,tcp://a:7,tcp://a:8,tcp://a:9"};
+	char *endpoint[ENDPOINTS_MAX];
+	struct error e;
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		assert_int_equal(endpoints_split(wrong[i], endpoint, &e), -1);
+		assert_non_null(strstr(e.text, "--connect"));
+	}
+	assert_int_equal(endpoints_split("tcp://a:1,tcp://[::1]:2", endpoint, &e), 2);
+	assert_string_equal(endpoint[0], "tcp://a:1");
+	assert_string_equal(endpoint[1], "tcp://[::1]:2");
+	free(endpoint[0]);
+	free(endpoint[1]);
+}
+
 static void no_hello_is_said_before_all_have_answered(void **state)
 {
 	struct addresses a = two_addresses();
@@ -208,6 +259,8 @@ int main(void)
 	        cmocka_unit_test(attempts_of_two_copies_never_share_a_number),
 	        cmocka_unit_test(an_agent_moves_to_the_newest_copy),
 	        cmocka_unit_test(an_agent_leaves_other_databases_alone),
+	        cmocka_unit_test(of_two_databases_the_first_address_has_ours),
+	        cmocka_unit_test(addresses_are_looked_at_before_they_are_used),
 	        cmocka_unit_test(no_hello_is_said_before_all_have_answered),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -209,6 +209,25 @@ static void metrics_wait_for_credits_and_go_together(void **state)
 	end(&w);
 }
 
+/* It has heard nothing of what was said to the one before: no back-off, and credits are its own. */
+static void another_coordinator_is_told_at_once(void **state)
+{
+	struct world w;
+	int64_t credits = 1;
+	begin(&w, plain);
+	job_measures(&w, 1);
+	for (int i = 0; i < 64; i++, w.now_ms += AGAIN_MS)
+		holding_tick(w.h, w.now_ms, AGAIN_MS, &credits, &w.acts);
+	size_t said = count(&w, ACT_SEND);
+	outbox_unsay(&w.h->outbox);
+	assert_int_equal(outbox_in_flight(&w.h->outbox), 0);
+	credits = 1;
+	holding_tick(w.h, w.now_ms, AGAIN_MS, &credits, &w.acts);
+	assert_int_equal(count(&w, ACT_SEND), said + 1);
+	assert_int_equal(credits, 0);
+	end(&w);
+}
+
 /* A coordinator that is away for days does not fill the agent's memory. */
 static void metrics_that_wait_are_bounded(void **state)
 {
@@ -322,6 +341,7 @@ int main(void)
 	        cmocka_unit_test(superseded_checkpoints_are_not_sent_and_leave_the_folder),
 	        cmocka_unit_test(checkpoint_acknowledges_the_metrics_before_it),
 	        cmocka_unit_test(metrics_wait_for_credits_and_go_together),
+	        cmocka_unit_test(another_coordinator_is_told_at_once),
 	        cmocka_unit_test(metrics_that_wait_are_bounded),
 	        cmocka_unit_test(lease_goes_back_after_the_checkpoint),
 	        cmocka_unit_test(repeats_back_off),

@@ -7,14 +7,15 @@ trawl=$build/trawl
 dir=$(mktemp -d "${TMPDIR:-/tmp}/trawl-keys-XXXXXX")
 export dir XDG_CACHE_HOME=$dir/cache TRAWL_DB=$dir/study.db
 serve=0 worker=0 good=0 bad=0
-trap 'kill $serve $worker 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
+trap 'signal_all TERM $serve $worker; wait 2>/dev/null; rm -rf "$dir"' EXIT
 . tests/laws
 
 start() {
+	rm -f "$dir/serve.out" # that of the one before
 	"$trawl" serve --listen "tcp://*:0" "$@" >"$dir/serve.out" 2>"$dir/serve.err" &
 	serve=$!
 	for _ in $(seq 100); do
-		grep -q ^files "$dir/serve.out" && break
+		grep -qs ^files "$dir/serve.out" && break
 		sleep 0.1
 	done
 	endpoint=$(sed -n 's/^clients: trawl status --db //p' "$dir/serve.out")
@@ -55,7 +56,9 @@ law a_key_file_is_for_its_owner test "$(stat -c %a "$dir/ann.key")" = 600
 law the_owner_needs_to_do_nothing "$trawl" launch "$dir/long.json"
 law nobody_without_a_key_is_answered refuses 1 "no answer from a coordinator" "$trawl" status --db "$endpoint"
 law an_unlisted_key_gets_nothing as "$dir/ann.key" refuses 1 "no answer from a coordinator" "$trawl" status --db "$endpoint"
-law a_user_is_authorized "$trawl" keys authorize user "$dir/ann.key" ann
+forty=$(printf %040d 0) # a file whose name could be a key
+cp -p "$dir/ann.key" "$dir/$forty"
+law a_user_is_authorized bash -c 'cd "$dir" && "$@"' . "$trawl" keys authorize user "$forty" ann
 law and_is_answered as "$dir/ann.key" says long "$trawl" status --db "$endpoint"
 law another_server_is_not_believed \
 	env TRAWL_KEY="$dir/ann.key" TRAWL_SERVER_KEY="$dir/stranger.key" bash -c '. tests/laws; refuses 1 "no answer" "$@"' . \

@@ -125,13 +125,15 @@ law sbatch_is_given_it says "Submitted batch job 17" "$trawl" worker submit --sl
 law the_same_that_is_printed cmp "$dir/script" "$dir/sbatch.script"
 law the_coordinator_may_be_that_of_db says "'tcp://q:1'" "$trawl" worker submit --slurm 1 --db tcp://q:1 --print
 refused() { refuses 1 "$@"; }
-one=("$trawl" worker submit --slurm 1 --connect h)
+one=("$trawl" worker submit --slurm 1 --connect tcp://h:5)
 SBATCH_REFUSES=1 law sbatch_may_refuse refused "sbatch refused|--print" "${one[@]}"
 law without_slurm_it_says_so refused "sbatch|--print" env PATH="$dir/empty" "${one[@]}"
-law how_many_has_to_be_said refused "--slurm N" "$trawl" worker submit --connect h
+law how_many_has_to_be_said refused "--slurm N" "$trawl" worker submit --connect tcp://h:5
 law a_number_of_agents_is_one refused "--slurm 3x" "${one[@]}" --slurm 3x
 law some_at_a_time_are_not_none refused "--slurm 3%0" "${one[@]}" --slurm 3%0
 law the_coordinator_has_to_be_said refused "--connect" "$trawl" worker submit --slurm 1
+law a_typing_error_is_seen_here refused '--connect tcp://h:5,,tcp://i:5|""|commas' "$trawl" worker submit --slurm 1 \
+	--connect tcp://h:5,,tcp://i:5 --print
 law half_a_key_is_refused refused "--server-key" "${one[@]}" --key "$dir/agent.key"
 law a_key_that_is_not_there_is_refused refused "none.key" "${one[@]}" --key "$dir/none.key" --server-key "$dir/server.key"
 for t in x 1:2:3:4 1-2:3:4:5 -1 1: 1-2-3 99999999999; do

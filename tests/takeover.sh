@@ -8,10 +8,10 @@ trawl=$build/trawl
 dir=$(mktemp -d "${TMPDIR:-/tmp}/trawl-takeover-XXXXXX")
 export dir XDG_CACHE_HOME=$dir/cache
 serve=0 agent=0 good=0 bad=0
-trap 'kill -9 $serve $agent 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
+trap 'signal_all KILL $serve $agent; wait 2>/dev/null; rm -rf "$dir"' EXIT
 . tests/laws
 . tests/facts
-port=$((21000 + ($(date +%s) + $$) % 11000))
+port=$(free_ports 2)
 a=tcp://127.0.0.1:$port b=tcp://127.0.0.1:$((port + 1))
 
 cat >"$dir/sweep.json" <<-J
@@ -57,6 +57,12 @@ law the_first_trial_ends until_is 60 "$dir/one.db" "select count(*) >= 1 from tr
 law a_running_database_is_copied says "generation 2" "$trawl" backup "$dir/two.db" --db "$dir/one.db"
 law and_again_over_the_last_copy says "generation 2" "$trawl" backup "$dir/two.db" --db "$dir/one.db"
 law a_copy_replaces_nothing_else refuses 1 "no backup of this database" "$trawl" backup "$dir/calm.db" --db "$dir/one.db"
+law nor_the_database_itself refuses 1 "the database itself" "$trawl" backup "$dir/../$(basename "$dir")/one.db" --db "$dir/one.db"
+law nor_a_folder refuses 1 "file's name" "$trawl" backup "$dir" --db "$dir/one.db"
+law where_it_goes_has_to_be_there refuses 1 "No such file" "$trawl" backup "$dir/none/two.db" --db "$dir/one.db"
+law without_its_checkpoints_it_is_no_copy refuses 1 "$dir/none|--store" "$trawl" backup "$dir/bare.db" --db "$dir/one.db" \
+	--store "$dir/none"
+law and_leaves_none test ! -e "$dir/bare.db"
 law secrets_are_their_owners test "$(stat -c %a "$dir/two.db.key")" = 600
 law more_happens_after_it until_is 60 "$dir/one.db" "select count(*) >= 2 from trial where state = 'done'" 1
 kill -9 $serve
@@ -94,5 +100,14 @@ facts "$dir/moved.db" >"$dir/moved.facts"
 law with_equal_results cmp "$dir/calm.facts" "$dir/moved.facts"
 law attempts_of_the_copy_have_numbers_of_their_own until_is 60 "$dir/moved.db" \
 	"select min(attempt) || ' ' || max(attempt) from attempt" "1 1001"
+
+# One coordinator under two names: probes of the second do not cut the agent off at the first.
+kill -TERM $agent
+wait $agent
+agent_start "$b,tcp://localhost:$((port + 1))"
+sed 's/"moved"/"names"/; s/"epochs": 4/"epochs": 16/; s/\[1, 2, 3, 4\]/[5]/' "$dir/sweep.json" >"$dir/names.json"
+"$trawl" launch "$dir/names.json" --db "$b" >/dev/null
+law a_study_ends_under_two_names until_is 60 "$dir/moved.db" "$all_done" 5
+law and_no_attempt_is_begun_twice until_is 1 "$dir/moved.db" "select count(*) from attempt" 5
 echo "$good passed, $bad failed"
 [ $bad = 0 ]

@@ -25,17 +25,17 @@ static void socket_set(void *socket, int option, int value)
 	zmq_setsockopt(socket, option, &value, sizeof value);
 }
 
-static int address_connect(struct address *at, void *zmq, const char *name, const char *key,
-                           const char *server_key, struct error *e)
+static int address_connect(struct addresses *a, int i, struct error *e)
 {
+	struct address *at = &a->address[i];
 	int64_t limit = WIRE_BODY_BYTES;
-	void *socket = at->socket = zmq_socket(zmq, ZMQ_DEALER);
-	int secured = curve_connect_as_told(socket, key, server_key, e);
+	void *socket = at->socket = zmq_socket(a->zmq, ZMQ_DEALER);
+	int secured = curve_connect_as_told(socket, a->key, a->server_key, e);
 
 	if (secured < 0)
 		return -1;
-	if (!secured) /* who it is; a coordinator that asks for keys gives routes itself */
-		zmq_setsockopt(socket, ZMQ_ROUTING_ID, name, strlen(name));
+	if (!secured && i == a->at) /* a coordinator that asks for keys gives routes itself */
+		zmq_setsockopt(socket, ZMQ_ROUTING_ID, a->name, strlen(a->name));
 	zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &limit, sizeof limit);
 	socket_set(socket, ZMQ_LINGER, LINGER_MS);
 	socket_set(socket, ZMQ_IMMEDIATE, 1); /* nothing is queued for who is not there */
@@ -47,27 +47,27 @@ static int address_connect(struct address *at, void *zmq, const char *name, cons
 	socket_set(socket, ZMQ_RECONNECT_IVL, 100);
 	socket_set(socket, ZMQ_RECONNECT_IVL_MAX, TIMEOUT_MS);
 	if (zmq_connect(socket, at->endpoint))
-		return error_set(e, "--connect %s: %s (an address looks like tcp://host:5555)",
-		                 at->endpoint, zmq_strerror(errno));
+		return error_set(e, "--connect %s: %s", at->endpoint, zmq_strerror(errno));
 	return 0;
 }
 
 int addresses_open(struct addresses *a, void *zmq, const char *name, const char *connect,
                    const char *key, const char *server_key, struct error *e)
 {
-	*a = (struct addresses){0};
-	for (const char *from = connect; from;) {
-		const char *comma = strchr(from, ',');
-		size_t length = comma ? (size_t)(comma - from) : strlen(from);
-		if (a->count == ADDRESSES_MAX)
-			return error_set(e, "--connect: more than %d addresses", ADDRESSES_MAX);
-		struct address *at = &a->address[a->count++];
-		at->endpoint = xformat("%.*s", (int)length, from);
-		if (address_connect(at, zmq, name, key, server_key, e))
+	char *endpoint[ENDPOINTS_MAX];
+	int count = endpoints_split(connect, endpoint, e);
+
+	*a = (struct addresses){.count = count > 0 ? count : 0,
+	                        .zmq = zmq,
+	                        .name = name,
+	                        .key = key,
+	                        .server_key = server_key};
+	for (int i = 0; i < a->count; i++)
+		a->address[i].endpoint = endpoint[i];
+	for (int i = 0; i < a->count; i++)
+		if (address_connect(a, i, e))
 			return -1;
-		from = comma ? comma + 1 : NULL;
-	}
-	return 0;
+	return count < 0 ? -1 : 0;
 }
 
 void addresses_close(struct addresses *a)
@@ -103,6 +103,7 @@ static int send_to(struct addresses *a, int i, enum wire_kind kind, cJSON *body,
 		cJSON_AddStringToObject(body, "uuid", a->uuid);
 		cJSON_AddStringToObject(body, "seal", a->seal);
 	}
+	a->greeted |= kind == WIRE_HELLO;
 	struct message m = message_make(kind, NULL, 0, body);
 	int status = wire_send(a->address[i].socket, &m, e);
 	message_release(&m);
@@ -133,26 +134,64 @@ void addresses_probe(struct addresses *a, const char *agent, bool silent, int64_
 	}
 }
 
+static void leave_alone(struct addresses *a, int i)
+{
+	if (!a->address[i].foreign)
+		log_warn("%s serves another database than %s: it is left alone",
+		         a->address[i].endpoint, a->address[a->learnt].endpoint);
+	a->address[i].foreign = true;
+	a->address[i].generation = 0;
+}
+
 /* Who is at address i: false when it is none of ours. */
 static bool learn(struct addresses *a, int i, const struct message *m, int64_t generation)
 {
 	const char *uuid = json_text(m->body, "uuid", ""), *seal = json_text(m->body, "seal", "");
-	struct address *from = &a->address[i];
+	bool other = strcmp(uuid, a->uuid) != 0;
 	/* The database at our own address is ours, also when another lies there now. */
-	bool fresh = !a->generation || (m->kind == WIRE_WELCOME && strcmp(uuid, a->uuid) != 0);
+	bool fresh =
+	        !a->generation ||
+	        (other && (m->kind == WIRE_WELCOME ? i == a->at : !a->greeted && i < a->learnt));
 
-	if (fresh || (strcmp(uuid, a->uuid) == 0 && generation > a->generation)) {
+	if (!fresh && other) {
+		leave_alone(a, i);
+		return false;
+	}
+	if (fresh || generation > a->generation) {
 		snprintf(a->uuid, sizeof a->uuid, "%s", uuid);
 		snprintf(a->seal, sizeof a->seal, "%s", seal);
 		a->generation = generation;
+		a->learnt = i;
 	}
-	bool ours = strcmp(uuid, a->uuid) == 0;
-	if (!ours && !from->foreign)
-		log_warn("%s serves another database than %s: it is left alone", from->endpoint,
-		         addresses_here(a));
-	from->foreign = !ours;
-	from->generation = ours ? generation : 0;
-	return ours;
+	for (int j = 0; fresh && j < a->count; j++)
+		if (j != i && a->address[j].generation)
+			leave_alone(a, j);
+	a->address[i].foreign = false;
+	a->address[i].generation = generation;
+	return true;
+}
+
+static const char *why_moving(const struct address *from, bool silent)
+{
+	return from->foreign       ? "of the one named first"
+	       : !from->generation ? "and nobody yet at our own address"
+	       : silent            ? "and our own address is silent"
+	                           : "newer than ours";
+}
+
+/* The address in use from now on, and the one before, are connected anew: as the agent, and as
+ * nobody. */
+static void move_to(struct addresses *a, int i)
+{
+	const int again[] = {a->at, i};
+	struct error e;
+
+	a->at = i;
+	for (int k = 0; k < 2 && a->zmq; k++) {
+		zmq_close(a->address[again[k]].socket);
+		if (address_connect(a, again[k], &e))
+			log_warn("%s", e.text);
+	}
 }
 
 enum heard_from addresses_heard(struct addresses *a, int i, const struct message *m, bool silent)
@@ -168,9 +207,8 @@ enum heard_from addresses_heard(struct addresses *a, int i, const struct message
 		return m->kind == WIRE_PRESENT ? HEARD_NOTHING : HEARD_OURS;
 	if (m->kind != WIRE_PRESENT || (a->address[a->at].generation >= generation && !silent))
 		return HEARD_NOTHING;
-	log_info("%s: generation %lld of the database is there, %s", a->address[i].endpoint,
-	         (long long)generation,
-	         silent ? "and our own address is silent: moving" : "newer than ours: moving");
-	a->at = i;
+	log_info("%s: generation %lld of the database is there, %s: moving", a->address[i].endpoint,
+	         (long long)generation, why_moving(&a->address[a->at], silent));
+	move_to(a, i);
 	return HEARD_MOVED;
 }

@@ -6,20 +6,24 @@
  * that it is one. */
 #ifndef WORKER_ADDRESSES_H
 #define WORKER_ADDRESSES_H
+#include "schemas/endpoints.h"
 #include "schemas/wire.h"
-
-enum { ADDRESSES_MAX = 8 };
 
 struct address {
 	char *endpoint;
-	void *socket;       /* DEALER */
+	void *socket;       /* DEALER; by its routing id the one in use is known as the agent's, and
+	                     * only that: two could lead to the same coordinator */
 	int64_t generation; /* that answered here last; 0: nobody yet */
 	bool foreign;       /* another database is served here, which was said */
 };
 
 struct addresses {
-	struct address address[ADDRESSES_MAX];
+	struct address address[ENDPOINTS_MAX];
+	void *zmq;
+	const char *name, *key, *server_key; /* the caller's, as long as it is open */
 	int count, at;
+	int learnt;              /* the address that told which database is ours */
+	bool greeted;            /* hello was said */
 	char uuid[40], seal[40]; /* of the database; what proves the generation */
 	int64_t generation;      /* the highest met; 0: none yet */
 	int64_t begun_ms, probed_ms;
@@ -31,8 +35,8 @@ enum heard_from {
 	HEARD_MOVED    /* we have moved to this address: say hello there */
 };
 
-/* Connects to all; `name` becomes the routing id where no keys are asked for.  key and server_key
- * as curve_connect_as_told has them. */
+/* Connects to all of a list (endpoints.h); `name` becomes the routing id where no keys are asked
+ * for.  key and server_key as curve_connect_as_told has them. */
 int addresses_open(struct addresses *a, void *zmq, const char *name, const char *connect,
                    const char *key, const char *server_key, struct error *e);
 void addresses_close(struct addresses *a);
@@ -49,6 +53,7 @@ int addresses_send(struct addresses *a, enum wire_kind kind, cJSON *body, struct
 /* Asks who is at the other addresses, when it is time to; often while our own is `silent`. */
 void addresses_probe(struct addresses *a, const char *agent, bool silent, int64_t now_ms);
 
-/* What a message from address i is. */
+/* What a message from address i is.  Of several databases the one at the first address is ours, as
+ * long as no hello was said. */
 enum heard_from addresses_heard(struct addresses *a, int i, const struct message *m, bool silent);
 #endif

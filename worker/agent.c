@@ -208,7 +208,7 @@ static void agent_tick(struct agent *a)
 
 static void agent_wait(struct agent *a)
 {
-	enum { LOGS = 64, POLLS = 3 + ADDRESSES_MAX + LOGS };
+	enum { LOGS = 64, POLLS = 3 + ENDPOINTS_MAX + LOGS };
 	const struct addresses *places = &a->office.coordinator;
 	zmq_pollitem_t polls[POLLS] = {
 	        {.socket = a->office.jobs, .events = ZMQ_POLLIN},

@@ -17,6 +17,10 @@ enum {
 	SAID_MS = 60000 /* the same complaint is printed once in so long */
 };
 
+static const char never_heard[] =
+        " (is `trawl serve` running there, is --server-key its key, and was ours authorized there: "
+        "`trawl keys authorize agent`?)";
+
 void agent_send(struct agent *a, enum wire_kind kind, cJSON *body)
 {
 	struct error e;
@@ -103,8 +107,8 @@ void agent_beat(struct agent *a)
 		return;
 	}
 	if (!a->away && a->now_ms - (a->heard_ms ? a->heard_ms : a->begun_ms) > AWAY_MS) {
-		log_warn("no answer from %s; what runs goes on, and we keep trying",
-		         addresses_here(&a->office.coordinator));
+		log_warn("no answer from %s; what runs goes on, and we keep trying%s",
+		         addresses_here(&a->office.coordinator), a->heard_ms ? "" : never_heard);
 		a->away = true;
 	}
 	look_at_disk(a);
@@ -214,9 +218,11 @@ static void on_error(struct agent *a, const char *text)
 	log_warn("the coordinator says: %s", text);
 }
 
-/* Elsewhere nobody knows us yet. */
+/* Elsewhere nobody knows us yet, nor what we have said. */
 void agent_move(struct agent *a)
 {
+	for (size_t i = 0; i < a->slot_count; i++)
+		outbox_unsay(&a->slots[i]->holding->outbox);
 	a->welcome = false;
 	a->heard_ms = a->now_ms;
 	a->next_beat_ms = a->now_ms;

@@ -56,7 +56,7 @@ static void help(void)
 		const char *argument = option_rows[i].argument;
 		char *left = xformat("--%s%s%s", option_rows[i].name, argument ? " " : "",
 		                     argument ? argument : "");
-		printf("  %-20s %s\n", left, option_rows[i].meaning);
+		printf("  %s%*s %s\n", left, 20 - text_columns(left), "", option_rows[i].meaning);
 		free(left);
 	}
 }

@@ -65,6 +65,12 @@ int64_t outbox_in_flight(const struct outbox *o)
 	return count;
 }
 
+void outbox_unsay(struct outbox *o)
+{
+	for (size_t i = 0; i < o->count; i++)
+		o->items[i].sent = 0;
+}
+
 void outbox_add_file(struct outbox_item *item, const char *sha256, const char *path, int64_t bytes)
 {
 	item->files = xrealloc(item->files, (item->file_count + 1) * sizeof *item->files);

@@ -40,6 +40,9 @@ void outbox_add_metrics(struct outbox *o, cJSON *body);
 /* METRICS that were said and are not acknowledged. */
 int64_t outbox_in_flight(const struct outbox *o);
 
+/* As if none had been said: whom we speak to from now on has heard nothing. */
+void outbox_unsay(struct outbox *o);
+
 /* What must be stored before the item is said. */
 void outbox_add_file(struct outbox_item *item, const char *sha256, const char *path, int64_t bytes);
 bool outbox_item_has(const struct outbox_item *item, const char *sha256); /* among its files */

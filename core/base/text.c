@@ -128,6 +128,15 @@ void text_release(struct text *t)
 	*t = (struct text){0};
 }
 
+int text_columns(const char *s)
+{
+	int n = 0;
+
+	for (; *s; s++)
+		n += (*s & 0xC0) != 0x80;
+	return n;
+}
+
 char *text_take(struct text *t)
 {
 	char *data = t->data ? t->data : xstrdup("");

@@ -16,6 +16,9 @@ void text_clear(struct text *t); /* empty, keeps the memory */
 void text_release(struct text *t);
 char *text_take(struct text *t); /* the string ("" at least), now the caller's to free */
 
+/* Characters, not bytes: UTF-8 continuation bytes take no room. */
+int text_columns(const char *s);
+
 /* Like their namesakes, but running out of memory ends the program with a line that says so. */
 void *xmalloc(size_t bytes);
 void *xcalloc(size_t count, size_t bytes);

@@ -20,7 +20,6 @@ host_mb=$((400 + ${SECONDS_OF_FAULTS:-90} / 3)) # room for what the trials leave
 . tests/hosts
 hosts_need faults
 [ -n "$time_library" ] || { echo "SKIPPED faults: faketime is not installed"; exit 77; }
-trap 'hosts_down; wait 2>/dev/null; rm -rf "$dir"' EXIT
 hosts_up 3
 db=$dir/h0/study.db
 address="tcp://$(host_address 0):5555"

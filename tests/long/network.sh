@@ -8,12 +8,11 @@ build=$(realpath "${TRAWL_BUILD:-build}")
 trawl=$build/trawl
 dir=$(mktemp -d "${TMPDIR:-/tmp}/trawl-network-XXXXXX")
 export dir
-good=0 bad=0 agents=()
+good=0 bad=0 agents=() lease_s=10
 . tests/laws
 . tests/facts
 . tests/hosts
 hosts_need network
-trap 'hosts_down; wait 2>/dev/null; rm -rf "$dir"' EXIT
 hosts_up 4
 db=$dir/h0/study.db
 both="tcp://$(host_address 0):5555,tcp://$(host_address 1):5555"
