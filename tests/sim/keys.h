@@ -7,7 +7,7 @@
 /* Two for each machine, authorized before the story begins. */
 static void keys_add(struct sim *s)
 {
-	char key[CURVE_KEY], name[8];
+	char key[CURVE_KEY], name[16];
 
 	for (int i = 0; s->guarded && i < 2 * AGENTS; i++) {
 		snprintf(key, sizeof key, "%040d", 1 + i);
