@@ -194,7 +194,7 @@ serve_stop
 
 law jobs_of_a_minute_are_served serve_start walltime 2
 # A third of what it takes is left of each minute for training, however slow this machine is.
-trains_s=$((calm_s / 3 < 8 ? 8 : calm_s / 3 > 40 ? 40 : calm_s / 3))
+trains_s=$((calm_s / 3 < 3 ? 3 : calm_s / 3 > 40 ? 40 : calm_s / 3))
 law they_come_one_after_the_other submit --slurm '40%1' --ranks 2 --memory-mb 2000 --time 1 --leave $((60 - trains_s))
 law a_trial_ends_that_needs_several within $((200 + 10 * calm_s)) all_done
 law it_was_handed_back_before_the_time_was_over is "select count(*) > 0 from history where event = 'yield'" 1
