@@ -108,8 +108,8 @@ static bool are_many(struct database *d, const char *study)
 	struct rows r;
 	if (verb_query(
 	            d, &r, &unheard,
-	            "select count(*) trials from study_trial where ?1 = '' or study = (select id "
-	            "from study where name = ?1)",
+	            "select count(*) trials from (select 1 from study_trial where ?1 = '' or study "
+	            "= (select id from study where name = ?1) limit 1001)",
 	            1, &study))
 		return false;
 	int64_t count = rows_int(&r, 0, "trials", 0);
