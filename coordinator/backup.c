@@ -109,10 +109,11 @@ static int copy_artifacts(struct sql *copy, const char *from, const char *to, st
                           struct error *e)
 {
 	struct sql_rows *rows = sql_query(copy, "select sha256, bytes from upload order by sha256");
+	bool there = file_exists(from);
 	int status = 0;
 
 	while (status == 0 && sql_next(rows)) {
-		if (!file_exists(from)) {
+		if (!there) {
 			status = error_set(e,
 			                   "%s: no such folder: name by --store where `trawl "
 			                   "serve` keeps checkpoints",

@@ -14,6 +14,7 @@ enum { ATTEMPTS = 1000, SEAL_HEX = 32 };
 static int take_back(struct sql *db, int64_t now_ms)
 {
 	static const char why[] = "this copy of the database does not know all that it reported";
+	struct turn t = {.db = db, .now_ms = now_ms};
 	struct trial trial;
 	int64_t id = 0;
 	int count = 0;
@@ -24,11 +25,7 @@ static int take_back(struct sql *db, int64_t now_ms)
 	       trial_load(db, id, &trial)) {
 		trial_move(db, now_ms, id, trial.attempt, ON_YIELD,
 		           &(struct trial_change){.why = why});
-		sql_run(db,
-		        "update attempt set ended_ms = ?, outcome = 'yield', text = ? where trial "
-		        "= "
-		        "? and attempt = ?",
-		        now_ms, why, id, trial.attempt);
+		attempt_end(&t, id, trial.attempt, "yield", why);
 		count++;
 	}
 	return count;
@@ -105,14 +102,6 @@ static bool proves_newer(struct turn *t, const cJSON *body, int64_t generation)
 	       strcmp(json_text(body, "seal", ""), seal) == 0;
 }
 
-static void ask_again(struct turn *t, const cJSON *body)
-{
-	cJSON *again = cJSON_CreateObject();
-
-	cJSON_AddStringToObject(again, "agent", json_text(body, "agent", ""));
-	turn_reply(t, WIRE_AGAIN, again);
-}
-
 bool generation_admits(struct turn *t, const cJSON *body)
 {
 	int64_t generation = json_int(body, "generation", t->generation);
@@ -121,7 +110,7 @@ bool generation_admits(struct turn *t, const cJSON *body)
 	if (generation == t->generation || (introduces && generation < t->generation))
 		return true;
 	if (!introduces) {
-		ask_again(t, body);
+		turn_again(t);
 		return false;
 	}
 	if (strcmp(json_text(body, "uuid", ""), t->uuid) != 0)

@@ -285,15 +285,14 @@ enum standing lease_standing(struct turn *t, int64_t id, int64_t attempt, int64_
 		return STANDING_LATE;
 	if (trial->state == TRIAL_LEASED)
 		return STANDING_CURRENT;
-	bool lost =
-	        sql_get_int(t->db, 0,
-	                    "select outcome = 'lost' from attempt where trial = ? and attempt = ?",
-	                    id, attempt) == 1;
+	char *outcome = sql_get_text(
+	        t->db, "select coalesce(outcome, '') from attempt where trial = ? and attempt = ?",
+	        id, attempt);
+	bool lost = outcome && strcmp(outcome, "lost") == 0;
 	/* Nobody wanted it for a while: what it has finished meanwhile is as good. */
-	bool unwanted = sql_get_int(t->db, 0,
-	                            "select outcome in ('cancelled', 'pruned') from attempt where "
-	                            "trial = ? and attempt = ?",
-	                            id, attempt) == 1;
+	bool unwanted =
+	        outcome && (strcmp(outcome, "cancelled") == 0 || strcmp(outcome, "pruned") == 0);
+	free(outcome);
 	if (!lost || !trial_move(t->db, t->now_ms, id, attempt, ON_REATTACH, &change))
 		return lost || unwanted ? STANDING_LATE : STANDING_OVER;
 	sql_run(t->db,

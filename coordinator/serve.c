@@ -24,7 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -158,9 +157,7 @@ static int load_secret(struct server *s, struct error *e)
 	} else {
 		sha256_hex(bytes, sizeof bytes, hex);
 		s->secret = xstrdup(hex);
-		mode_t mask = umask(077);
-		status = file_write(path, hex, strlen(hex), e);
-		umask(mask);
+		status = file_write_private(path, hex, strlen(hex), e);
 	}
 	free(path);
 	return status;

@@ -98,16 +98,21 @@ int64_t turn_credits(struct turn *t)
 	return t->credits;
 }
 
+void turn_again(struct turn *t)
+{
+	cJSON *body = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(body, "agent", json_text(t->message->body, "agent", ""));
+	turn_reply(t, WIRE_AGAIN, body);
+}
+
 int64_t turn_worker(struct turn *t)
 {
 	const char *agent = json_text(t->message->body, "agent", "");
 	int64_t worker = sql_get_int(t->db, 0, "select id from worker where agent = ?", agent);
 
-	if (!worker) {
-		cJSON *body = cJSON_CreateObject();
-		cJSON_AddStringToObject(body, "agent", agent);
-		turn_reply(t, WIRE_AGAIN, body);
-	}
+	if (!worker)
+		turn_again(t);
 	sql_run(t->db, "update worker set seen_ms = ?1 where id = ?2 and seen_ms <> ?1", t->now_ms,
 	        worker);
 	return worker;

@@ -108,6 +108,9 @@ void turn_hear(struct turn *t, int64_t worker, const char *agent, const cJSON *h
 /* METRICS that an agent may have on their way: its part of all, at least one. */
 int64_t turn_credits(struct turn *t);
 
+/* Asks the agent of the message being handled to say hello again. */
+void turn_again(struct turn *t);
+
 /* The worker that a message's agent is; 0, and AGAIN queued, when we do not know it. */
 int64_t turn_worker(struct turn *t);
 

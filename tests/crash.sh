@@ -31,6 +31,7 @@ finish() {
 	rm -rf "$dir"
 }
 trap finish EXIT
+. tests/laws
 . tests/facts
 
 sweep() { # name, epochs, weight bits
@@ -55,19 +56,7 @@ agent_start() { # index
 		--work "$dir/work-$1" >>"$dir/agent-$1.log" 2>&1 &
 	agents[$1]=$!
 }
-kill_hard() { # pid
-	kill -9 "$1" 2>/dev/null
-	wait "$1" 2>/dev/null
-}
 state_count() { ask "$1" "select count(*) from trial where state = '$2'"; }
-wait_until() { # seconds, command…
-	local until=$(($(date +%s) + $1))
-	shift
-	until "$@"; do
-		[ "$(date +%s)" -lt "$until" ] || return 1
-		sleep 0.2
-	done
-}
 all_done() {
 	[ "$(ask "$1" "select count(*) > 0 and sum(state = 'done') = count(*) from trial")" = 1 ]
 }
@@ -77,8 +66,8 @@ run_whole() { # name of the database; undisturbed
 	sweep "$2" "$3" "$4" >"$dir/$1.json"
 	serve_start "$dir/$1.db"
 	agent_start 0
-	wait_until 10 launched x "$dir/$1.json" || fail "cannot launch"
-	wait_until 120 all_done "$dir/$1.db" || fail "the undisturbed sweep did not end"
+	within 10 launched x "$dir/$1.json" || fail "cannot launch"
+	within 120 all_done "$dir/$1.db" || fail "the undisturbed sweep did not end"
 	kill -TERM "${agents[0]}" && wait "${agents[0]}"
 	kill -TERM "$serve" && wait "$serve"
 	serve=0 agents=()
@@ -123,9 +112,9 @@ test_kills() {
 	sweep crash "$epochs" "8, 2" >"$dir/hurt.json"
 	serve_start "$dir/hurt.db"
 	agent_start 0
-	wait_until 10 launched x "$dir/hurt.json" || fail "cannot launch"
+	within 10 launched x "$dir/hurt.json" || fail "cannot launch"
 	until [ $((ranks_killed + agents_killed + serves_killed)) -ge "$kills" ]; do disturb; done
-	wait_until 180 all_done "$dir/hurt.db" || {
+	within 180 all_done "$dir/hurt.db" || {
 		ask "$dir/hurt.db" "select id, state, attempt, why from trial"
 		fail "not all trials are done"
 	}
@@ -148,14 +137,14 @@ test_other_agent() {
 	sweep alone 4 "4" >"$dir/moved.json"
 	serve_start "$dir/moved.db"
 	agent_start 1
-	wait_until 10 launched x "$dir/moved.json" || fail "cannot launch"
-	wait_until 60 has_checkpoint moved || fail "no checkpoint came"
+	within 10 launched x "$dir/moved.json" || fail "cannot launch"
+	within 60 has_checkpoint moved || fail "no checkpoint came"
 	kill_hard "${agents[1]}"
 	agents[1]=0
-	wait_until 5 test ! -d "$dir/work-1"/?????*-* || fail "the killed agent left its folder"
+	within 5 test ! -d "$dir/work-1"/?????*-* || fail "the killed agent left its folder"
 	rm -rf "$dir/work-1"
 	agent_start 2
-	wait_until 120 all_done "$dir/moved.db" || fail "the second agent did not finish"
+	within 120 all_done "$dir/moved.db" || fail "the second agent did not finish"
 	facts "$dir/moved.db" >"$dir/moved.facts"
 	diff "$dir/alone.facts" "$dir/moved.facts" >"$dir/diff.log" ||
 		fail "results differ on the other agent"

@@ -44,9 +44,7 @@ static int make(const char *path, struct error *e)
 		error_set(e, "%s: libcrypto makes no key of P-256", path);
 	} else {
 		long length = BIO_get_mem_data(out, &pem);
-		mode_t mask = umask(077);
-		status = file_write(path, pem, (size_t)length, e);
-		umask(mask);
+		status = file_write_private(path, pem, (size_t)length, e);
 	}
 	BIO_free(out);
 	X509_free(x);

@@ -135,6 +135,15 @@ end:
 	return status;
 }
 
+int file_write_private(const char *path, const void *bytes, size_t length, struct error *e)
+{
+	mode_t mask = umask(077);
+	int status = file_write(path, bytes, length, e);
+
+	umask(mask);
+	return status;
+}
+
 bool file_exists(const char *path)
 {
 	return access(path, F_OK) == 0;

@@ -12,6 +12,9 @@ char *file_read(const char *path, size_t *length, struct error *e);
 /* Replaces path with the bytes: temporary file beside it, fsync, rename, fsync of the folder. */
 int file_write(const char *path, const void *bytes, size_t length, struct error *e);
 
+/* The same for a secret: only its owner may read it. */
+int file_write_private(const char *path, const void *bytes, size_t length, struct error *e);
+
 /* The bytes of one in the other, made or replaced, and fsynced; its name may still be lost. */
 int file_copy(const char *from, const char *to, struct error *e);
 

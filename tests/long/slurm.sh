@@ -33,14 +33,6 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 1' INT TERM PIPE
-within() { # seconds, command …
-	local until=$(($(date +%s) + $1))
-	shift
-	until "$@"; do
-		[ "$(date +%s)" -lt "$until" ] || return 1
-		sleep 0.2
-	done
-}
 nothing_queued() { [ -z "$(squeue -h 2>/dev/null)" ]; }
 
 # --- the cluster ---
