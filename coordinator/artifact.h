@@ -45,10 +45,9 @@ void artifact_collect(struct sql *db, int64_t trial, int64_t keep);
 
 /* SQL: the trials t, from their checkpoints a that are not final; these are few among many trials.
  */
-#define ARTIFACT_SPARE                                                                      \
-	"from artifact a indexed by artifact_spare cross join trial t indexed by "          \
-	"trial_state on t.id = a.trial where a.name = 'checkpoint' and a.state = 'present'" \
-	" and not a.final"
+#define ARTIFACT_SPARE                                                                          \
+	"from artifact a indexed by artifact_spare cross join trial t on t.id = a.trial where " \
+	"a.name = 'checkpoint' and a.state = 'present' and not a.final"
 
 /* The same without sparing the best. */
 void artifact_squeeze(struct sql *db, int64_t trial, int64_t keep);

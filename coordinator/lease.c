@@ -24,7 +24,7 @@ struct room {
 	size_t answer_count;
 };
 
-static int64_t slots_of(int64_t ranks, int64_t threads, int64_t worker_threads)
+int64_t lease_slots(int64_t ranks, int64_t threads, int64_t worker_threads)
 {
 	return ranks * ((threads + worker_threads - 1) / worker_threads);
 }
@@ -56,7 +56,7 @@ static bool room_load(struct turn *t, int64_t worker, struct room *room)
 	                 "a.id = trial.ask where trial.worker = ? and trial.state = 'leased'",
 	                 worker);
 	while (sql_next(rows)) {
-		room->slots -= slots_of(sql_int(rows, 0), sql_int(rows, 1), room->threads);
+		room->slots -= lease_slots(sql_int(rows, 0), sql_int(rows, 1), room->threads);
 		room->memory_mb -= sql_int(rows, 2);
 		room->gpus -= sql_int(rows, 3);
 	}
@@ -121,7 +121,7 @@ static bool has(struct turn *t, struct room *room, int64_t ask)
 
 static bool fits(struct turn *t, struct room *room, const struct queue *q)
 {
-	return slots_of(q->ranks, q->threads, room->threads) <= room->slots &&
+	return lease_slots(q->ranks, q->threads, room->threads) <= room->slots &&
 	       q->memory_mb <= room->memory_mb && q->gpus <= room->gpus &&
 	       q->minutes * 60000 <= room->left_ms && (!q->picky || has(t, room, q->ask));
 }
@@ -204,7 +204,7 @@ int lease_assign(struct turn *t, int64_t worker)
 		queues_load(t->queues, t->db, t->now_ms);
 	}
 	while (!t->db->failure && choose(t, &room, &c) && lease_one(t, worker, &c)) {
-		room.slots -= slots_of(c.queue->ranks, c.queue->threads, room.threads);
+		room.slots -= lease_slots(c.queue->ranks, c.queue->threads, room.threads);
 		room.memory_mb -= c.queue->memory_mb;
 		room.gpus -= c.queue->gpus;
 		queues_took(t->queues, c.queue);

@@ -9,6 +9,10 @@ struct turn;
 /* Leases to the worker the first trials that fit, until none does; how many. */
 int lease_assign(struct turn *t, int64_t worker);
 
+/* How many of the agent's ranks a trial takes: each has worker_threads, and a trial's rank that
+ * needs more takes several. */
+int64_t lease_slots(int64_t ranks, int64_t threads, int64_t worker_threads);
+
 /* Loses every lease that has run out. */
 void lease_expire(struct turn *t);
 

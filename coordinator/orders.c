@@ -91,28 +91,28 @@ static void add_resume(struct turn *t, cJSON *hold, int64_t trial, int64_t attem
 	cJSON_AddItemToObject(hold, "resume", resume);
 }
 
-static void add_limits(struct turn *t, cJSON *hold, int64_t trial, int64_t worker_threads)
+/* What the trial may take of the agent, and its specification as it stands in the database. */
+static void add_spec(struct turn *t, cJSON *hold, int64_t trial, int64_t worker_threads)
 {
-	static const char *const limits[] = {"ranks",     "threads",       "gpus",
-	                                     "memory_mb", "stall_minutes", "checkpoint_minutes"};
+	static const char *const limits[] = {"ranks", "threads", "gpus", "memory_mb"};
 	enum { LIMITS = sizeof limits / sizeof *limits };
-	struct sql_rows *rows = sql_query(
-	        t->db,
-	        "select coalesce(spec ->> '$.resources.ranks', 1), coalesce(spec ->> "
-	        "'$.train.threads', 1), coalesce(spec ->> '$.resources.gpus', 0), coalesce(spec "
-	        "->> "
-	        "'$.resources.memory_mb', 2000), coalesce(spec ->> '$.stall.minutes', 15), "
-	        "coalesce(spec ->> '$.checkpoint.minutes', 5) from trial where id = ?",
-	        trial);
+	struct sql_rows *rows =
+	        sql_query(t->db,
+	                  "select a.ranks, a.threads, a.gpus, a.memory_mb, p.spec from trial t "
+	                  "join ask a on a.id = t.ask join specification p on p.trial = t.id "
+	                  "where t.id = ?",
+	                  trial);
 	cJSON *object = cJSON_AddObjectToObject(hold, "limits");
 
-	while (sql_next(rows))
-		for (int i = 0; i < LIMITS; i++)
-			cJSON_AddNumberToObject(object, limits[i], sql_real(rows, i));
-	int64_t threads = json_int(object, "threads", 1);
-	cJSON_AddNumberToObject(object, "slots",
-	                        (double)(json_int(object, "ranks", 1) *
-	                                 ((threads + worker_threads - 1) / worker_threads)));
+	if (!sql_next(rows))
+		return;
+	for (int i = 0; i < LIMITS; i++)
+		cJSON_AddNumberToObject(object, limits[i], (double)sql_int(rows, i));
+	cJSON_AddNumberToObject(
+	        object, "slots",
+	        (double)lease_slots(sql_int(rows, 0), sql_int(rows, 1), worker_threads));
+	cJSON_AddRawToObject(hold, "spec", sql_text(rows, LIMITS));
+	sql_end(rows);
 }
 
 static void add_until(struct turn *t, cJSON *hold, int64_t trial)
@@ -128,7 +128,6 @@ static bool add_start(struct turn *t, cJSON *hold, int64_t trial, int64_t attemp
                       int64_t worker_threads)
 {
 	char token[SHA256_HEX], hashed[SHA256_HEX];
-	char *spec = sql_get_text(t->db, "select spec from trial where id = ?", trial);
 
 	lease_token(t->options->secret, trial, attempt, token);
 	sha256_hex(token, strlen(token), hashed);
@@ -137,11 +136,9 @@ static bool add_start(struct turn *t, cJSON *hold, int64_t trial, int64_t attemp
 	        "token_sha256 <> ?1",
 	        (const char *)hashed, trial, attempt);
 	cJSON_AddStringToObject(hold, "token", token);
-	add_limits(t, hold, trial, worker_threads);
+	add_spec(t, hold, trial, worker_threads);
 	add_until(t, hold, trial);
 	add_resume(t, hold, trial, attempt);
-	cJSON_AddRawToObject(hold, "spec", spec); /* as it stands in the database */
-	free(spec);
 	return add_inputs(t, hold, trial);
 }
 

@@ -48,7 +48,7 @@ int64_t prune_epochs(struct sql *db, int64_t trial)
 {
 	return sql_get_int(db, 0,
 	                   "select iif(spec ->> '$.action' = 'train', spec ->> "
-	                   "'$.train.epochs', 0) from trial where id = ?",
+	                   "'$.train.epochs', 0) from specification where trial = ?",
 	                   trial);
 }
 

@@ -19,8 +19,9 @@ static const char swept_sql[] =
         " order by key";
 
 static const char members_sql[] =
-        "select t.id, t.spec, st.assignment from study s join study_trial st on st.study = s.id"
-        " join trial t on t.id = st.trial where s.name = ?1 and st.role = 'trial' and"
+        "select t.id, p.spec, st.assignment from study s join study_trial st on st.study = s.id"
+        " join trial t on t.id = st.trial join specification p on p.trial = t.id"
+        " where s.name = ?1 and st.role = 'trial' and"
         " t.state = 'done' group by t.id order by t.id";
 
 /* What is measured, by name; ?1 is a study, or ?2 the only trial. */
@@ -71,7 +72,7 @@ static int find_side(struct database *d, const char *word, struct side *s, struc
 		                 "(17, bits/3, or the start of an identity)",
 		                 word);
 	snprintf(s->trial, sizeof s->trial, "%" PRId64, trial);
-	if (verb_query(d, &r, e, "select spec from trial where id = ?1", 1,
+	if (verb_query(d, &r, e, "select spec from specification where trial = ?1", 1,
 	               (const char *[]){s->trial}))
 		return -1;
 	s->spec = filled(&r);

@@ -64,7 +64,7 @@ static int label_trials(struct picture *p, struct error *e)
 	struct rows r;
 	int rc = 0;
 	for (int i = 0; i < p->trials && !rc; i++) {
-		rc = verb_query(p->d, &r, e, "select spec from trial where id = ?1", 1,
+		rc = verb_query(p->d, &r, e, "select spec from specification where trial = ?1", 1,
 		                (const char *[]){p->id[i]});
 		if (!rc) {
 			spec[i] = cJSON_Parse(rows_text(&r, 0, "spec"));

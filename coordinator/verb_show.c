@@ -115,8 +115,9 @@ static int show_head(const struct options *o, struct database *d, const char *id
 {
 	struct rows r;
 	if (verb_query(d, &r, e,
-	               "select id, identity, state, attempt, why, spec from trial where id = ?1", 1,
-	               &id))
+	               "select id, identity, state, attempt, why, spec from trial join "
+	               "specification on trial = id where id = ?1",
+	               1, &id))
 		return -1;
 	if (json) {
 		cJSON_AddNumberToObject(json, "trial", (double)rows_int(&r, 0, "id", 0));

@@ -16,7 +16,7 @@ static const char studies_sql[] =
         " sum(t.state in ('failed', 'infeasible', 'skipped')) failed,"
         " datetime(s.created_ms / 1000, 'unixepoch') launched_utc"
         " from study s left join study_trial st on st.study = s.id and st.role = 'trial'"
-        " left join trial t indexed by trial_state on t.id = st.trial where ?1 in ('', s.name) "
+        " left join trial t on t.id = st.trial where ?1 in ('', s.name) "
         "group by s.id order by"
         " s.id";
 
@@ -78,11 +78,12 @@ int verb_workers(const struct options *o, struct error *e)
 	"st.number "                                                                               \
 	"end number, t.state, t.attempt, " swept " swept,"                                         \
 	" coalesce(iif(t.state = 'done', a.epochs, max(a.epoch, t.reached)), t.reached) || '/' ||" \
-	" coalesce(a.epochs, t.spec ->> '$.train.epochs') epoch,"                                  \
+	" coalesce(a.epochs, p.spec ->> '$.train.epochs') epoch,"                                  \
 	" coalesce((select value from result r where r.trial = t.id and r.metric = 'accuracy'),"   \
 	"  a.accuracy, (select value from metric m where m.trial = t.id and m.name = 'accuracy'"   \
 	"  order by step desc limit 1)) accuracy, t.why"                                           \
 	" from " which " join study s on s.id = st.study"                                          \
+	" join specification p on p.trial = t.id"                                                  \
 	" left join attempt a on a.trial = t.id and a.attempt = t.attempt"                         \
 	" where (?1 = '' or s.name = ?1) and (?2 = '' or t.state = ?2)"                            \
 	" order by s.id, st.number < 0 desc, st.number"

@@ -98,7 +98,9 @@ static void add_field(struct columns *c, const cJSON *paths, const char *path)
 	char *key = xformat("$.\"%s\"", path), *member = xformat("$.%s", path);
 	char *of_key = quoted(key, '\''), *of_member = quoted(member, '\'');
 	columns_add(c, name,
-	            xformat("coalesce(st.assignment ->> %s, t.spec ->> %s)", of_key, of_member),
+	            xformat("coalesce(st.assignment ->> %s, (select spec from specification p "
+	                    "where p.trial = t.id) ->> %s)",
+	                    of_key, of_member),
 	            path);
 	free(key);
 	free(member);

@@ -308,8 +308,9 @@ static void revive(struct turn *t, const struct trial *old, const cJSON *trial)
 	if (!trial_move(t->db, t->now_ms, old->id, old->attempt, ON_WANT, NULL))
 		return;
 	char *text = json_print(trial, false);
-	sql_run(t->db, "update trial set spec = ?, ask = ?, errors = 0, losses = 0 where id = ?",
-	        text, ask_of(t->db, trial), old->id);
+	sql_run(t->db, "update specification set spec = ? where trial = ?", text, old->id);
+	sql_run(t->db, "update trial set ask = ?, errors = 0, losses = 0 where id = ?",
+	        ask_of(t->db, trial), old->id);
 	free(text);
 }
 

@@ -52,7 +52,6 @@ create table ask(                            -- the different things that trials
 create table trial(
 	id integer primary key,
 	identity text not null unique,           -- SHA-256 of the canonical specification
-	spec text not null,                      -- JSON, defaults filled in
 	state text not null check (state in ('waiting', 'ready', 'leased', 'paused', 'done', 'skipped',
 		'pruned', 'failed', 'infeasible', 'cancelled')),
 	attempt integer not null default 0,
@@ -74,12 +73,16 @@ create table trial(
 create index trial_ready on trial(study, ask, priority desc, reached desc, id, not_before_ms)
 	where state = 'ready' and held = 0;
 create index trial_open on trial(id) where ended_ms is null;
-create index trial_state on trial(id, state); -- for counting: a trial's row is a page long
 create index trial_backoff on trial(not_before_ms) where state = 'ready' and not_before_ms > 0;
 create index trial_paused on trial(id) where state = 'paused';
 create index trial_lease on trial(lease_until_ms) where state = 'leased';
 create index trial_worker on trial(worker, study, ask) where state = 'leased';
 create index trial_unsettled on trial(id) where unsettled = 1;
+
+create table specification(                  -- of a trial; apart from it, since trials are moved often
+	trial integer primary key references trial(id),
+	spec text not null                       -- JSON, defaults filled in
+) strict;
 
 create table study_trial(                    -- which study wants which trial, under which number
 	study integer not null references study(id),

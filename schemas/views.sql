@@ -86,11 +86,11 @@ create view ancestor as
 -- What a trial was before it was quantized: its nearest ancestor that trained in full precision.
 create view full_precision_ancestor as
 	select a.trial, a.ancestor, min(a.depth) as depth
-	from ancestor a join trial t on t.id = a.ancestor
-	where coalesce(t.spec ->> '$.action', 'train') = 'train'
-		and coalesce(t.spec ->> '$.quant.weight_bits', 0) in (0, 32)
-		and coalesce(t.spec ->> '$.quant.bits', 'uniform') <> 'input'
-		and coalesce(t.spec ->> '$.quant.activation_bits', 0) in (0, 32)
+	from ancestor a join specification p on p.trial = a.ancestor
+	where coalesce(p.spec ->> '$.action', 'train') = 'train'
+		and coalesce(p.spec ->> '$.quant.weight_bits', 0) in (0, 32)
+		and coalesce(p.spec ->> '$.quant.bits', 'uniform') <> 'input'
+		and coalesce(p.spec ->> '$.quant.activation_bits', 0) in (0, 32)
 	group by a.trial;
 
 -- Per category: a trial against its full-precision ancestor (parent).

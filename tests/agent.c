@@ -57,9 +57,12 @@ static void what_is_not_acknowledged_is_said_again(void **state)
 /* Few batches at a time, each with all that has come meanwhile; beats go on. */
 static void metrics_keep_to_the_credits_and_all_arrive(void **state)
 {
-	enum { STEPS_RUN = 300, CREDITS = 3 };
+	enum { STEPS_RUN = 100, CREDITS = 3 };
 	struct coordinator_fake *c = *state;
-	struct fake_lease *l = fake_lease_add(c, 1, 1, "{\"steps\": 100000, \"step_ms\": 2}", NULL);
+	/* Checkpoints part what waits into a message for five steps, of more than METRICS_QUEUED the
+	 * oldest is forgotten: steps come slower than acknowledgements. */
+	struct fake_lease *l =
+	        fake_lease_add(c, 1, 1, "{\"steps\": 100000, \"step_ms\": 20}", NULL);
 	c->slow = true;
 	c->credits = CREDITS;
 	fake_agent_start(c, NULL);
@@ -170,8 +173,10 @@ static void deaf_job_is_killed_after_its_grace(void **state)
 static void hang_is_told_apart(void **state)
 {
 	struct coordinator_fake *c = *state;
-	struct fake_lease *l = fake_lease_add(c, 1, 1, "{\"does\": \"hang\", \"steps\": 400}",
-	                                      "{\"ranks\": 2, \"stall_minutes\": 0.01}");
+	struct fake_lease *l = fake_lease_add(c, 1, 1,
+	                                      "{\"does\": \"hang\", \"steps\": 400, "
+	                                      "\"stall\": {\"minutes\": 0.01}}",
+	                                      "{\"ranks\": 2}");
 	fake_agent_start(c, NULL);
 	fake_until(c, l->endeds == 1);
 	assert_string_equal(outcome(l), "hung");

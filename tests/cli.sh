@@ -93,7 +93,7 @@ beside() { # what a sweep names lies beside it, and we are elsewhere
 		 "objective": [{"metric": "accuracy", "goal": "max"}]}
 	J
 	"$trawl" launch --db "$dir/far.db" "$dir/far/sweep.json" &&
-		[ "$(sqlite3 "$dir/far.db" "select spec ->> '$.split.groups[2][1]' from trial")" = 9 ] &&
+		[ "$(sqlite3 "$dir/far.db" "select spec ->> '$.split.groups[2][1]' from specification")" = 9 ] &&
 		sed -i 's/"far"/"far2"/; s/"file": "groups.json"/"file": "none.json"/' "$dir/far/sweep.json" &&
 		refuses 1 "split.file|none.json" "$trawl" launch --db "$dir/far.db" "$dir/far/sweep.json"
 }
@@ -111,7 +111,7 @@ beside_in_values() { # of swept fields, members and OOD sets
 		 "objective": [{"metric": "accuracy", "goal": "max"}]}
 	J
 	"$trawl" launch --db "$dir/values.db" "$dir/far/values.json" &&
-		[ "$(sqlite3 "$dir/values.db" "select count(*) from trial where
+		[ "$(sqlite3 "$dir/values.db" "select count(*) from specification where
 			spec ->> '$.start_from.file' like '/%/w.safetensors' and
 			spec ->> '$.ood.sets[0].path' like '/%/digits'")" = 1 ] &&
 		says '…' "$trawl" status --db "$dir/values.db"

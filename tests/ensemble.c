@@ -114,13 +114,14 @@ static void members_come_first_and_all_are_handed_out(void **state)
 	assert_int_equal(turns_int(&t, "select count(*) from trial"), 13);
 	assert_int_equal(turns_int(&t, "select count(*) from trial where state = 'ready'"), 12);
 	assert_int_equal(turns_int(&t,
-	                           "select count(*) from trial where state = 'waiting' and spec "
+	                           "select count(*) from trial join specification on trial = id "
+	                           "where state = 'waiting' and spec "
 	                           "->> '$.action' = 'ensemble'"),
 	                 1);
 	assert_int_equal(turns_int(&t, "select count(distinct role) from trial_input"), 12);
-	assert_int_equal(turns_int(&t, "select count(*) from trial_input i join trial t on t.id = "
-	                               "i.input where cast(substr(i.role, 7) as integer) <> t.spec "
-	                               "->> '$.train.seed'"),
+	assert_int_equal(turns_int(&t, "select count(*) from trial_input i join specification on "
+	                               "trial = i.input where cast(substr(i.role, 7) as integer) "
+	                               "<> spec ->> '$.train.seed'"),
 	                 0);
 	turns_release(&t);
 }

@@ -81,8 +81,9 @@ static const char *exited(struct world *w, const char *outcome_file, bool by_hos
 	return last->kind == WIRE_DONE ? "done" : json_text(last->body, "outcome", "?");
 }
 
-static const char plain[] = "{\"trial\": 1, \"attempt\": 1, \"spec\": {}, \"token\": \"t\", "
-                            "\"limits\": {\"memory_mb\": 10, \"stall_minutes\": 1, "
+static const char plain[] = "{\"trial\": 1, \"attempt\": 1, \"spec\": {\"stall\": "
+                            "{\"minutes\": 1}}, \"token\": \"t\", "
+                            "\"limits\": {\"memory_mb\": 10, "
                             "\"grace_seconds\": 5}}";
 
 static void nothing_starts_before_all_files_are_here(void **state)

@@ -114,8 +114,9 @@ static void make_schema_1(void)
 	        "ranks integer not null, threads integer not null, gpus integer not null, "
 	        "memory_mb integer not null, data_digest text not null, unique (ranks, threads, "
 	        "gpus, memory_mb, data_digest)) strict; pragma foreign_keys = off; drop table ask; "
-	        "alter table old_ask rename to ask; drop "
-	        "index trial_state; "
+	        "alter table old_ask rename to ask; "
+	        "alter table trial add column spec text not null default ''; "
+	        "drop table specification; "
 	        "drop table landscape; "
 	        "drop table split_node; drop table ood_metric; drop table ood_curve; "
 	        "pragma user_version = 1");

@@ -139,15 +139,16 @@ static void the_other_views_answer(void **state)
 static void make_chain(struct turns *t)
 {
 	sql_script(&t->store.db,
-	           "insert into trial(id, identity, spec, state, ask, created_ms) values"
-	           "(9, 'nine', '{\"action\": \"allocate\"}', 'done', 1, 0);"
+	           "insert into trial(id, identity, state, ask, created_ms) values(9, 'nine', "
+	           "'done', 1, 0);"
+	           "insert into specification values(9, '{\"action\": \"allocate\"}');"
 	           "update trial_input set input = 9 where trial = 4;"
 	           "insert into trial_input values(9, 1, 'start_from');"
 	           "insert into category_metric values(1, 0, 'ant', 'accuracy', 0.5),"
 	           "(4, 0, 'ant', 'accuracy', 0.625), (9, 3, 'cat', 'accuracy', 0.1),"
 	           "(1, 3, 'cat', 'train_accuracy', 1), (4, 3, 'cat', 'train_accuracy', 0.75)");
 	assert_int_equal(t->store.db.failure, 0);
-	text_is(t, "select spec ->> '$.quant.weight_bits' from trial where id = 4", "8");
+	text_is(t, "select spec ->> '$.quant.weight_bits' from specification where trial = 4", "8");
 }
 
 static void gaps_reach_through_chains(void **state)
@@ -181,12 +182,12 @@ static void a_quantized_ancestor_is_not_the_full_precision_one(void **state)
 	turns_init(&t);
 	finish_bits(&t);
 	make_chain(&t);
-	sql_script(&t.store.db, "update trial set spec = '{\"quant\": {\"bits\": \"input\"}}' "
-	                        "where id = 9");
+	sql_script(&t.store.db, "update specification set spec = '{\"quant\": {\"bits\": "
+	                        "\"input\"}}' where trial = 9");
 	assert_int_equal(turns_int(&t, "select ancestor from full_precision_ancestor where "
 	                               "trial = 4"),
 	                 1);
-	sql_script(&t.store.db, "update trial set spec = '{}' where id = 9");
+	sql_script(&t.store.db, "update specification set spec = '{}' where trial = 9");
 	assert_int_equal(turns_int(&t, "select ancestor from full_precision_ancestor where "
 	                               "trial = 4"),
 	                 9);

@@ -64,7 +64,8 @@ struct holding *holding_new(const cJSON *lease, const char *agent, int64_t now_m
 	h->slots = json_int(limits, "slots", h->ranks);
 	h->memory_mb = json_int(limits, "memory_mb", 0);
 	h->until_epoch = json_int(limits, "until_epoch", 0);
-	h->stall_ms = (int64_t)(json_real(limits, "stall_minutes", stall_minutes) * 60000);
+	h->stall_ms = (int64_t)(json_real(json_at(lease, "spec.stall"), "minutes", stall_minutes) *
+	                        60000);
 	h->grace_ms = (int64_t)(json_real(limits, "grace_seconds", GRACE_SECONDS) * 1000);
 	h->started_ms = h->moved_ms = now_ms;
 	fetch(h, cJSON_GetObjectItemCaseSensitive(lease, "resume"), acts);

@@ -18,10 +18,10 @@ static uint64_t oracle(struct sim *s, int64_t trial, int64_t step, int64_t *step
 
 	if (known[trial].seed != s->seed) {
 		char *identity = sql_get_text(db, "select identity from trial where id = ?", trial);
-		int64_t ignored = 0,
-		        count = sql_get_int(
-		                db, 1, "select spec ->> '$.train.epochs' from trial where id = ?",
-		                trial);
+		int64_t ignored = 0, count = sql_get_int(db, 1,
+		                                         "select spec ->> '$.train.epochs' from "
+		                                         "specification where trial = ?",
+		                                         trial);
 		int64_t input =
 		        sql_get_int(db, 0, "select input from trial_input where trial = ?", trial);
 		uint64_t state = mix(fnv1a(identity, strlen(identity)),
@@ -100,8 +100,9 @@ static const struct law trial_laws[] = {
          "i.trial = t.id and p.state <> 'done') from trial t where id = ?1 and state = 'waiting' "
          "and source is null"},
         {"a trial fails only after its limit of errors or losses",
-         "select errors < (spec ->> '$.retry.limit') and losses < lost_limit() from trial where id "
-         "= ?1 and "
+         "select errors < (spec ->> '$.retry.limit') and losses < lost_limit() from trial join "
+         "specification on trial = id "
+         "where id = ?1 and "
          "state = 'failed'"},
         {"a trial that nobody wants is not left running",
          "select not exists (select 1 from study_trial st where st.trial = t.id and st.wanted) and "
