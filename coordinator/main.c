@@ -1,4 +1,5 @@
 /* trawl: launch sweeps, run the coordinator, ask the results.  One row of the table is one verb. */
+#include "coordinator/sql.h"
 #include "coordinator/verb.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
@@ -354,6 +355,7 @@ int main(int argc, char **argv)
 	struct error e = {""};
 	setlocale(LC_CTYPE, "C.UTF-8");
 	signal(SIGPIPE, SIG_IGN);
+	sql_configure();
 	if (argc < 2 || !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") ||
 	    !strcmp(argv[1], "-h")) {
 		if (!help(argc - 2, argv + 2, &e))

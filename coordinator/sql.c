@@ -15,6 +15,14 @@ struct sql_rows {
 	struct sql_rows *next;
 };
 
+void sql_configure(void)
+{
+	enum { SLOT_BYTES = 1200, SLOTS = 200 };
+
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	sqlite3_config(SQLITE_CONFIG_LOOKASIDE, SLOT_BYTES, SLOTS);
+}
+
 void sql_init(struct sql *db, sqlite3 *handle)
 {
 	*db = (struct sql){.handle = handle};

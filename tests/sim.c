@@ -251,14 +251,6 @@ static int run_seeds(uint64_t first, uint64_t count, uint64_t stride)
 	return 0;
 }
 
-/* SQLite without locks between threads and without counting what it allocates. */
-static void configure(void)
-{
-	sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
-	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-	sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 1200, 200);
-}
-
 int main(int argc, char **argv)
 {
 	enum { PROCESSES = 2 };
@@ -266,7 +258,8 @@ int main(int argc, char **argv)
 	uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 0) : 100;
 	int failed = 0, status = 0;
 
-	configure();
+	sql_configure();
+	sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
 	coverage_begin();
 	verbose = getenv("VERBOSE") != NULL;
 	if (verbose || count < PROCESSES)
