@@ -111,6 +111,15 @@ static int64_t best_step(struct sql *db, int64_t trial)
 	                   trial);
 }
 
+/* Mostly there are none to be collected. */
+static bool has_more(struct sql *db, int64_t trial, int64_t keep)
+{
+	return sql_get_int(db, 0,
+	                   "select 1 from artifact where trial = ? and name = 'checkpoint' and "
+	                   "state = 'present' limit 1 offset ?",
+	                   trial, keep) == 1;
+}
+
 static void collect(struct sql *db, int64_t trial, int64_t best, int64_t keep)
 {
 	struct sql_rows *rows =
@@ -136,7 +145,8 @@ static void collect(struct sql *db, int64_t trial, int64_t best, int64_t keep)
 
 void artifact_collect(struct sql *db, int64_t trial, int64_t keep)
 {
-	collect(db, trial, keep > 0 ? best_step(db, trial) : -1, keep);
+	if (has_more(db, trial, keep))
+		collect(db, trial, keep > 0 ? best_step(db, trial) : -1, keep);
 }
 
 void artifact_squeeze(struct sql *db, int64_t trial, int64_t keep)

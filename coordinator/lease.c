@@ -264,9 +264,18 @@ void lease_expire(struct turn *t)
 		free(name);
 	}
 	sql_run(t->db,
-	        "update worker set state = 'lost' where state = 'up' and seen_ms < ? and "
-	        "id not in (select worker from trial where state = 'leased')",
+	        "update worker set state = 'lost' where state = 'up' and seen_ms < ? and not "
+	        "exists (select 1 from trial t where t.state = 'leased' and t.worker = worker.id)",
 	        t->now_ms - t->options->lease_ms);
+}
+
+/* Whether the attempt is the worker's; of the newest, the trial says it. */
+static bool is_its(struct sql *db, const struct trial *trial, int64_t attempt, int64_t worker)
+{
+	return (trial->attempt == attempt && trial->worker == worker) ||
+	       sql_get_int(db, 0,
+	                   "select 1 from attempt where trial = ? and attempt = ? and worker = ?",
+	                   trial->id, attempt, worker) == 1;
 }
 
 enum standing lease_standing(struct turn *t, int64_t id, int64_t attempt, int64_t worker,
@@ -274,12 +283,9 @@ enum standing lease_standing(struct turn *t, int64_t id, int64_t attempt, int64_
 {
 	struct trial_change change = {.worker = worker,
 	                              .lease_until_ms = t->now_ms + t->options->lease_ms};
-	bool ours =
-	        sql_get_int(t->db, 0,
-	                    "select 1 from attempt where trial = ? and attempt = ? and worker = ?",
-	                    id, attempt, worker) == 1;
 
-	if (!ours || !trial_load(t->db, id, trial) || trial_state_final(trial->state))
+	if (!trial_load(t->db, id, trial) || trial_state_final(trial->state) ||
+	    !is_its(t->db, trial, attempt, worker))
 		return STANDING_OVER;
 	if (trial->attempt != attempt)
 		return STANDING_LATE;

@@ -36,8 +36,42 @@ static cJSON *bytes_of(const struct artifact *a)
 	return bytes;
 }
 
+/* A lease, as far as its order depends on it. */
+struct leased {
+	int64_t trial, attempt, worker_threads;
+	int64_t from_artifact; /* the checkpoint that it goes on from; 0: none */
+	bool from_file;
+};
+
+static void add_input(cJSON *inputs, const struct artifact *a, const char *role)
+{
+	cJSON *input = bytes_of(a);
+
+	cJSON_AddStringToObject(input, "role", role);
+	cJSON_AddItemToArray(inputs, input);
+}
+
+/* The file's bytes; false when they are gone. */
+static bool add_source(struct turn *t, cJSON *inputs, int64_t trial)
+{
+	struct artifact a = {0};
+	struct sql_rows *rows =
+	        sql_query(t->db,
+	                  "select sha256, bytes from upload where sha256 = (select source from "
+	                  "trial where id = ?)",
+	                  trial);
+
+	if (!sql_next(rows))
+		return false;
+	a.bytes = sql_int(rows, 1);
+	snprintf(a.sha256, sizeof a.sha256, "%s", sql_text(rows, 0));
+	sql_end(rows);
+	add_input(inputs, &a, "start_from");
+	return true;
+}
+
 /* False when the bytes of one are gone: without it the trial would give another result. */
-static bool add_inputs(struct turn *t, cJSON *hold, int64_t trial)
+static bool add_inputs(struct turn *t, cJSON *hold, const struct leased *l)
 {
 	bool complete = true;
 	cJSON *inputs = cJSON_AddArrayToObject(hold, "inputs");
@@ -45,54 +79,37 @@ static bool add_inputs(struct turn *t, cJSON *hold, int64_t trial)
 	struct sql_rows *rows = sql_query(
 	        t->db,
 	        "select input, role from trial_input where trial = ? order by length(role), role",
-	        trial);
+	        l->trial);
 
 	while (sql_next(rows)) {
 		bool there = artifact_of_input(t->db, sql_int(rows, 0), &a);
 		complete = complete && there;
-		if (!there)
-			continue;
-		cJSON *input = bytes_of(&a);
-		cJSON_AddStringToObject(input, "role", sql_text(rows, 1));
-		cJSON_AddItemToArray(inputs, input);
+		if (there)
+			add_input(inputs, &a, sql_text(rows, 1));
 	}
-	rows = sql_query(
-	        t->db,
-	        "select source, u.bytes from trial left join upload u on u.sha256 = source "
-	        "where trial.id = ? and source is not null",
-	        trial);
-	while (sql_next(rows)) {
-		complete = complete && !sql_is_null(rows, 1);
-		a = (struct artifact){.bytes = sql_int(rows, 1)};
-		snprintf(a.sha256, sizeof a.sha256, "%s", sql_text(rows, 0));
-		cJSON *input = bytes_of(&a);
-		cJSON_AddStringToObject(input, "role", "start_from");
-		cJSON_AddItemToArray(inputs, input);
-	}
-	return complete;
+	return (!l->from_file || add_source(t, inputs, l->trial)) && complete;
 }
 
-static void add_resume(struct turn *t, cJSON *hold, int64_t trial, int64_t attempt)
+static cJSON *resume_of(struct turn *t, int64_t artifact)
 {
-	struct sql_rows *rows = sql_query(t->db,
-	                                  "select sha256, bytes, artifact.step from attempt join "
-	                                  "artifact on id = from_artifact "
-	                                  "where attempt.trial = ? and attempt.attempt = ?",
-	                                  trial, attempt);
-	cJSON *resume = cJSON_CreateNull();
+	struct artifact a = {0};
+	struct sql_rows *rows =
+	        artifact ? sql_query(t->db, "select sha256, bytes, step from artifact where id = ?",
+	                             artifact)
+	                 : NULL;
 
-	while (sql_next(rows)) {
-		struct artifact a = {.bytes = sql_int(rows, 1)};
-		snprintf(a.sha256, sizeof a.sha256, "%s", sql_text(rows, 0));
-		cJSON_Delete(resume);
-		resume = bytes_of(&a);
-		cJSON_AddNumberToObject(resume, "step", (double)sql_int(rows, 2));
-	}
-	cJSON_AddItemToObject(hold, "resume", resume);
+	if (!sql_next(rows))
+		return cJSON_CreateNull();
+	a.bytes = sql_int(rows, 1);
+	snprintf(a.sha256, sizeof a.sha256, "%s", sql_text(rows, 0));
+	cJSON *resume = bytes_of(&a);
+	cJSON_AddNumberToObject(resume, "step", (double)sql_int(rows, 2));
+	sql_end(rows);
+	return resume;
 }
 
 /* What the trial may take of the agent, and its specification as it stands in the database. */
-static void add_spec(struct turn *t, cJSON *hold, int64_t trial, int64_t worker_threads)
+static void add_spec(struct turn *t, cJSON *hold, const struct leased *l)
 {
 	static const char *const limits[] = {"ranks", "threads", "gpus", "memory_mb"};
 	enum { LIMITS = sizeof limits / sizeof *limits };
@@ -101,7 +118,7 @@ static void add_spec(struct turn *t, cJSON *hold, int64_t trial, int64_t worker_
 	                  "select a.ranks, a.threads, a.gpus, a.memory_mb, p.spec from trial t "
 	                  "join ask a on a.id = t.ask join specification p on p.trial = t.id "
 	                  "where t.id = ?",
-	                  trial);
+	                  l->trial);
 	cJSON *object = cJSON_AddObjectToObject(hold, "limits");
 
 	if (!sql_next(rows))
@@ -110,7 +127,7 @@ static void add_spec(struct turn *t, cJSON *hold, int64_t trial, int64_t worker_
 		cJSON_AddNumberToObject(object, limits[i], (double)sql_int(rows, i));
 	cJSON_AddNumberToObject(
 	        object, "slots",
-	        (double)lease_slots(sql_int(rows, 0), sql_int(rows, 1), worker_threads));
+	        (double)lease_slots(sql_int(rows, 0), sql_int(rows, 1), l->worker_threads));
 	cJSON_AddRawToObject(hold, "spec", sql_text(rows, LIMITS));
 	sql_end(rows);
 }
@@ -124,22 +141,21 @@ static void add_until(struct turn *t, cJSON *hold, int64_t trial)
 }
 
 /* All that an agent needs to start the attempt; false when it cannot be started. */
-static bool add_start(struct turn *t, cJSON *hold, int64_t trial, int64_t attempt,
-                      int64_t worker_threads)
+static bool add_start(struct turn *t, cJSON *hold, const struct leased *l)
 {
 	char token[SHA256_HEX], hashed[SHA256_HEX];
 
-	lease_token(t->options->secret, trial, attempt, token);
+	lease_token(t->options->secret, l->trial, l->attempt, token);
 	sha256_hex(token, strlen(token), hashed);
 	sql_run(t->db,
 	        "update attempt set token_sha256 = ?1 where trial = ?2 and attempt = ?3 and "
 	        "token_sha256 <> ?1",
-	        (const char *)hashed, trial, attempt);
+	        (const char *)hashed, l->trial, l->attempt);
 	cJSON_AddStringToObject(hold, "token", token);
-	add_spec(t, hold, trial, worker_threads);
-	add_until(t, hold, trial);
-	add_resume(t, hold, trial, attempt);
-	return add_inputs(t, hold, trial);
+	add_spec(t, hold, l);
+	add_until(t, hold, l->trial);
+	cJSON_AddItemToObject(hold, "resume", resume_of(t, l->from_artifact));
+	return add_inputs(t, hold, l);
 }
 
 /* What it should hold: every lease that it has. */
@@ -147,18 +163,20 @@ static void add_leases(struct turn *t, cJSON *holds, const struct heard *heard)
 {
 	struct sql_rows *rows = sql_query(
 	        t->db,
-	        "select trial.id, trial.attempt, trial.held = 2 or w.drain, a.phase is not null, "
-	        "w.threads from trial join attempt a on a.trial = trial.id and "
-	        "a.attempt = trial.attempt join worker w on w.id = trial.worker "
-	        "where trial.worker = ? and trial.state = 'leased' order by trial.id",
+	        "select trial.id, trial.attempt, w.threads, a.from_artifact, trial.source is not "
+	        "null, trial.held = 2 or w.drain, a.phase is not null from trial join attempt a on "
+	        "a.trial = trial.id and a.attempt = trial.attempt join worker w on w.id = "
+	        "trial.worker where trial.worker = ? and trial.state = 'leased' order by trial.id",
 	        heard->worker);
 
 	while (sql_next(rows)) {
-		int64_t trial = sql_int(rows, 0), attempt = sql_int(rows, 1);
-		bool known = heard->holds ? listed(heard->holds, trial, attempt) != NULL
-		                          : sql_int(rows, 3) != 0;
-		cJSON *hold = order(trial, attempt, known && sql_int(rows, 2) ? "yield" : "run");
-		if (known || add_start(t, hold, trial, attempt, sql_int(rows, 4)))
+		const struct leased l = {sql_int(rows, 0), sql_int(rows, 1), sql_int(rows, 2),
+		                         sql_int(rows, 3), sql_int(rows, 4) != 0};
+		bool known = heard->holds ? listed(heard->holds, l.trial, l.attempt) != NULL
+		                          : sql_int(rows, 6) != 0;
+		cJSON *hold =
+		        order(l.trial, l.attempt, known && sql_int(rows, 5) ? "yield" : "run");
+		if (known || add_start(t, hold, &l))
 			cJSON_AddItemToArray(holds, hold);
 		else
 			cJSON_Delete(hold);

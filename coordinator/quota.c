@@ -89,9 +89,8 @@ static void make_room(struct turn *t, int64_t quota)
 static void note_full(struct turn *t, int64_t quota)
 {
 	char held[24], allowed[24];
-	bool was = sql_get_int(t->db, 0, "select full_ms is not null from coordinator") == 1;
 
-	if (was == t->full)
+	if (t->was_full == t->full)
 		return;
 	sql_run(t->db, "update coordinator set full_ms = iif(?, ?, null)", t->full, t->now_ms);
 	screen_bytes(stored(t->db), held);
@@ -115,10 +114,8 @@ void quota_settle(struct turn *t)
 {
 	int64_t quota = t->options->quota_bytes;
 
-	sql_run(t->db,
-	        "update coordinator set quota_bytes = nullif(?1, 0) where quota_bytes is not "
-	        "nullif(?1, 0)",
-	        quota);
+	if (quota != t->quota_was)
+		sql_run(t->db, "update coordinator set quota_bytes = nullif(?, 0)", quota);
 	if (quota && stored(t->db) > quota)
 		make_room(t, quota);
 	t->full = quota && stored(t->db) > quota;

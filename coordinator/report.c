@@ -14,6 +14,7 @@
 
 /* The attempt that a report is about. */
 struct report {
+	const char *agent;
 	int64_t worker, id, attempt;
 	struct trial trial;
 	enum standing standing;
@@ -21,6 +22,7 @@ struct report {
 
 static bool report_load(struct turn *t, const cJSON *body, struct report *r)
 {
+	r->agent = json_text(body, "agent", "");
 	r->worker = turn_worker(t);
 	if (!r->worker)
 		return false;
@@ -46,7 +48,7 @@ void on_metrics(struct turn *t, const cJSON *body)
 	if (!report_load(t, body, &r))
 		return;
 	if (r.standing != STANDING_CURRENT) {
-		turn_hear(t, r.worker, NULL, NULL, 0);
+		turn_hear(t, r.worker, r.agent, NULL, 0);
 		return;
 	}
 	series_save(t, r.id, r.attempt, json_at(body, "rows"));
@@ -119,7 +121,7 @@ void on_checkpoint(struct turn *t, const cJSON *body)
 	if (!artifact_valid(t, body, "checkpoint") || !report_load(t, body, &r))
 		return;
 	if (r.standing != STANDING_CURRENT) {
-		turn_hear(t, r.worker, NULL, NULL, 0);
+		turn_hear(t, r.worker, r.agent, NULL, 0);
 		return;
 	}
 	cJSON *reply = reply_body(&r);
@@ -214,7 +216,8 @@ static void save_ood(struct turn *t, const struct report *r, const cJSON *body)
 		        "values(?, ?, ?, ?, ?) on conflict do update set value = excluded.value",
 		        r->id, json_text(value, "set", ""), json_text(value, "score", ""),
 		        json_text(value, "metric", ""), json_real(value, "value", NAN));
-	sql_run(t->db, "delete from ood_curve where trial = ?", r->id);
+	if (r->attempt > 1) /* an earlier one may have had others */
+		sql_run(t->db, "delete from ood_curve where trial = ?", r->id);
 	cJSON_ArrayForEach (value, json_at(body, "curves"))
 		sql_run(t->db,
 		        "insert into ood_curve(trial, ood_set, score, curve, point, x, y) "
@@ -272,7 +275,7 @@ void on_done(struct turn *t, const cJSON *body)
 			return;
 	if (!report_load(t, body, &r))
 		return;
-	turn_hear(t, r.worker, NULL, NULL, 0);
+	turn_hear(t, r.worker, r.agent, NULL, 0);
 	bool wanted = r.standing == STANDING_CURRENT ||
 	              (r.standing == STANDING_LATE && same_numerics(t, &r) &&
 	               trial_next(r.trial.state, ON_FINISH_LATE) == TRIAL_DONE);
@@ -286,7 +289,9 @@ void on_done(struct turn *t, const cJSON *body)
 		note_numerics(t, &r, json_text(body, "numerics", ""));
 		save_artifacts(t, &r, body);
 		attempt_end(t, r.id, r.attempt, "done", NULL);
-		sql_run(t->db, "update trial set errors = 0, losses = 0, why = null where id = ?",
+		sql_run(t->db,
+		        "update trial set errors = 0, losses = 0, why = null where id = ? and "
+		        "(errors or losses or why is not null)",
 		        r.id);
 		artifact_collect(t->db, r.id, 1);
 		prune_reported(t, r.id);
@@ -425,7 +430,7 @@ void on_ended(struct turn *t, const cJSON *body)
 		i++;
 	if (!report_load(t, body, &r))
 		return;
-	turn_hear(t, r.worker, NULL, NULL, 0);
+	turn_hear(t, r.worker, r.agent, NULL, 0);
 	if (r.standing == STANDING_CURRENT)
 		(i < count ? endings[i].handle : ended_error)(t, &r, *text ? text : outcome,
 		                                              sha256_valid(sha256) ? sha256 : NULL);

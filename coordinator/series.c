@@ -123,6 +123,7 @@ void series_save(struct turn *t, int64_t trial, int64_t attempt, const cJSON *ro
 {
 	/* Below so many steps there cannot be more rows. */
 	bool counted =
+	        cJSON_GetArraySize(rows) > 0 &&
 	        sql_get_int(t->db, 0, "select 1 from series where trial = ? limit 1", trial) == 1;
 	const cJSON *row = NULL;
 

@@ -42,27 +42,37 @@ static struct inputs look_at_inputs(struct sql *db, int64_t now_ms, int64_t tria
 	return found;
 }
 
-/* One step of one trial; whether it became ready. */
+/* Where its inputs say that the trial goes; TRIAL_EVENTS: it stays. */
+static enum trial_event verdict(enum trial_state state, const struct inputs *found)
+{
+	bool fine = !found->unfinished && !found->ended && !found->gone;
+
+	switch ((int)state) {
+	case TRIAL_WAITING:
+		return found->ended ? ON_INPUT_ENDED : fine ? ON_INPUTS_READY : TRIAL_EVENTS;
+	case TRIAL_READY: return fine ? TRIAL_EVENTS : ON_INPUT_LOST;
+	case TRIAL_SKIPPED: return found->ended ? TRIAL_EVENTS : ON_INPUT_REVIVED;
+	default: return TRIAL_EVENTS;
+	}
+}
+
+/* One step of one trial; whether it became ready.  A move says itself whether it is to be settled
+ * again. */
 static bool settle(struct sql *db, int64_t now_ms, int64_t id)
 {
+	static const struct trial_change ended = {
+	        .why = "a trial that it starts from did not finish"};
+	struct inputs found = {0};
 	struct trial t;
 
+	trial_load(db, id, &t);
+	if (t.state == TRIAL_WAITING || t.state == TRIAL_READY || t.state == TRIAL_SKIPPED)
+		found = look_at_inputs(db, now_ms, id);
+	enum trial_event event = verdict(t.state, &found);
+	if (event != TRIAL_EVENTS &&
+	    trial_move(db, now_ms, id, t.attempt, event, event == ON_INPUT_ENDED ? &ended : NULL))
+		return event == ON_INPUTS_READY;
 	sql_run(db, "update trial set unsettled = 0 where id = ?", id);
-	if (!trial_load(db, id, &t) ||
-	    (t.state != TRIAL_WAITING && t.state != TRIAL_READY && t.state != TRIAL_SKIPPED))
-		return false;
-	struct inputs found = look_at_inputs(db, now_ms, id);
-	bool fine = !found.unfinished && !found.ended && !found.gone;
-	if (t.state == TRIAL_WAITING && found.ended)
-		trial_move(db, now_ms, id, t.attempt, ON_INPUT_ENDED,
-		           &(struct trial_change){
-		                   .why = "a trial that it starts from did not finish"});
-	else if (t.state == TRIAL_WAITING && fine)
-		return trial_move(db, now_ms, id, t.attempt, ON_INPUTS_READY, NULL);
-	else if (t.state == TRIAL_SKIPPED && !found.ended)
-		trial_move(db, now_ms, id, t.attempt, ON_INPUT_REVIVED, NULL);
-	else if (t.state == TRIAL_READY && !fine)
-		trial_move(db, now_ms, id, t.attempt, ON_INPUT_LOST, NULL);
 	return false;
 }
 

@@ -35,8 +35,8 @@ struct sql_argument {
 	const char *t;
 };
 
-/* Once, before the process opens any database: SQLite counts no memory, which it would under a lock,
- * and has more of it at hand for small things. */
+/* Once, before the process opens any database: SQLite counts no memory, which it would under a
+ * lock, and has more of it at hand for small things. */
 void sql_configure(void);
 
 void sql_init(struct sql *db, sqlite3 *handle); /* takes the handle */

@@ -126,6 +126,8 @@ static void history_add(struct sql *db, int64_t now_ms, const struct trial *t,
 /* Those that wait for a trial, or could run because of it, look again when it ends or revives. */
 static void unsettle_dependants(struct sql *db, int64_t trial)
 {
+	if (!sql_get_int(db, 0, "select 1 from trial_input where input = ? limit 1", trial))
+		return;
 	sql_run(db,
 	        "update trial set unsettled = 1 where state in ('waiting', 'ready', 'skipped') and "
 	        "id in (select trial from trial_input where input = ?)",

@@ -75,11 +75,7 @@ void turn_hear(struct turn *t, int64_t worker, const char *agent, const cJSON *h
 		i++;
 	if (i == t->heard_count) {
 		t->heard = heard = xrealloc(heard, ++t->heard_count * sizeof *heard);
-		heard[i] = (struct heard){.worker = worker};
-		heard[i].agent =
-		        agent ? xstrdup(agent)
-		              : sql_get_text(t->db, "select agent from worker where id = ?",
-		                             worker);
+		heard[i] = (struct heard){.worker = worker, .agent = xstrdup(agent)};
 	}
 	if (holds && seq >= heard[i].seq) {
 		heard[i].holds = holds;
@@ -109,13 +105,16 @@ void turn_again(struct turn *t)
 int64_t turn_worker(struct turn *t)
 {
 	const char *agent = json_text(t->message->body, "agent", "");
-	int64_t worker = sql_get_int(t->db, 0, "select id from worker where agent = ?", agent);
 
-	if (!worker)
+	if (t->speaker && strcmp(t->speaker_name, agent) == 0)
+		return t->speaker;
+	t->speaker_name = agent;
+	t->speaker =
+	        sql_get_int(t->db, 0, "update worker set seen_ms = ? where agent = ? returning id",
+	                    t->now_ms, agent);
+	if (!t->speaker)
 		turn_again(t);
-	sql_run(t->db, "update worker set seen_ms = ?1 where id = ?2 and seen_ms <> ?1", t->now_ms,
-	        worker);
-	return worker;
+	return t->speaker;
 }
 
 /* Leases outlive the process, so they are in wall time; a time without turns, or a step of the
@@ -123,8 +122,7 @@ int64_t turn_worker(struct turn *t)
  * one. */
 static void mind_the_gap(struct coordinator *c, struct turn *t, const struct turn_input *in)
 {
-	int64_t last = sql_get_int(t->db, 0, "select turn_ms from coordinator");
-	int64_t wall = last ? t->now_ms - last : 0;
+	int64_t wall = t->last_ms ? t->now_ms - t->last_ms : 0;
 	int64_t real = c->wall_ms ? in->monotonic_ms - c->monotonic_ms : wall;
 	int64_t threshold = t->options->lease_ms / 4, step = wall - real, shift = 0;
 
@@ -199,18 +197,25 @@ static void handle(struct turn *t, const struct message *m)
 	turn_handler *handler = handler_of(t, m, &e);
 
 	t->message = m;
-	sql_run(t->db, "savepoint message");
+	if (t->careful)
+		sql_run(t->db, "savepoint message");
 	if (handler && (!is_agents(m) || generation_admits(t, m->body)))
 		handler(t, m->body);
-	if (t->db->failure && !sql_failed_by_world(t->db)) {
+	bool refused = t->db->failure && !sql_failed_by_world(t->db);
+	t->stumbled = refused && !t->careful;
+	if (t->stumbled)
+		return;
+	if (refused) {
 		error_set(&e, "message \"%s\" was refused: %s", wire_name(m->kind),
 		          t->db->error.text);
 		sql_failure_clear(t->db);
 		sql_run(t->db, "rollback to message");
 		drop_from(t->out, queued);
+		t->speaker = 0;
 		handler = NULL;
 	}
-	sql_run(t->db, "release message");
+	if (t->careful)
+		sql_run(t->db, "release message");
 	if (!handler)
 		push(t->out,
 		     message_error(m->route, m->route_bytes, json_int(m->body, "id", 0), &e));
@@ -286,31 +291,35 @@ static void note_disk(struct coordinator *c, struct turn *t, const struct turn_i
 		          (long)(in->free_bytes >> 20), (long)(c->options.free_bytes_min >> 20));
 }
 
-static void load_copy(struct turn *t)
+static void load_coordinator(struct turn *t)
 {
 	struct sql_rows *rows =
-	        sql_query(t->db, "select uuid, generation, disk_low from coordinator");
+	        sql_query(t->db, "select uuid, generation, turn_ms, disk_low, full_ms is not null, "
+	                         "coalesce(quota_bytes, 0) from coordinator");
 
 	while (sql_next(rows)) {
 		t->uuid = xstrdup(sql_text(rows, 0));
 		t->generation = sql_int(rows, 1);
-		t->disk_was_low = sql_int(rows, 2) != 0;
+		t->last_ms = sql_int(rows, 2);
+		t->disk_was_low = sql_int(rows, 3) != 0;
+		t->was_full = sql_int(rows, 4) != 0;
+		t->quota_was = sql_int(rows, 5);
 	}
 }
 
 static void run(struct coordinator *c, struct turn *t, const struct turn_input *in,
                 const struct proposals *proposals)
 {
-	load_copy(t);
+	load_coordinator(t);
 	search_looked(t->db, proposals);
 	mind_the_gap(c, t, in);
 	note_disk(c, t, in);
 	if (in->note)
 		event_add(t->db, t->now_ms, in->note, 0, 0, 0, "%s", in->note_text);
 	forget_deleted(t, in);
-	for (size_t i = 0; i < in->count && !t->superseded && !sql_failed_by_world(t->db); i++)
+	for (size_t i = 0; i < in->count && !t->superseded && !t->db->failure; i++)
 		handle(t, &in->messages[i]);
-	if (t->superseded) /* nothing is ours to decide, or to delete, any more */
+	if (t->superseded || t->stumbled) /* nothing is ours to decide, or to delete, any more */
 		return;
 	if (in->drained)
 		lease_expire(t);
@@ -325,46 +334,71 @@ static void run(struct coordinator *c, struct turn *t, const struct turn_input *
 	t->out->wake_ms = wake_time(t);
 }
 
-enum { PROPOSED_MOST = 16 }; /* trials, before messages are handled again */
+static void turn_end(struct turn *t)
+{
+	free(t->uuid);
+	for (size_t i = 0; i < t->heard_count; i++)
+		free(t->heard[i].agent);
+	free(t->heard);
+	if (t->queues)
+		queues_release(t->queues);
+	free(t->queues);
+}
 
-int turn_run(struct coordinator *c, const struct turn_input *in, struct turn_output *out,
-             struct error *e)
+/* Nothing has happened. */
+static void roll_back(struct sql *db, struct turn_output *out)
+{
+	sql_failure_clear(db);
+	if (!sqlite3_get_autocommit(db->handle))
+		sql_run(db, "rollback");
+	sql_failure_clear(db);
+	turn_output_release(out);
+}
+
+/* Messages are as good as never refused, so that the way back from each costs more than it saves:
+ * `careful` is for a turn in which one was. */
+static bool try_turn(struct coordinator *c, const struct turn_input *in,
+                     const struct proposals *proposals, bool careful, struct turn_output *out)
 {
 	struct turn t = {.db = c->db,
 	                 .options = &c->options,
 	                 .now_ms = in->wall_ms,
 	                 .out = out,
-	                 .leasing = !in->alone && !disk_is_low(c, in)};
-	struct proposals proposals;
-	int status = 0;
+	                 .leasing = !in->alone && !disk_is_low(c, in),
+	                 .careful = careful};
 
 	*out = (struct turn_output){0};
-	search_propose(c->db, PROPOSED_MOST, &proposals);
 	sql_run(c->db, "begin immediate");
-	run(c, &t, in, &proposals);
-	sql_run(c->db, "commit");
-	if (c->db->failure) {
-		status = error_set(e, "the turn was not committed: %s", c->db->error.text);
-		sql_failure_clear(c->db);
-		if (!sqlite3_get_autocommit(c->db->handle))
-			sql_run(c->db, "rollback");
-		sql_failure_clear(c->db);
-		turn_output_release(out);
-	} else {
-		c->wall_ms = in->wall_ms;
-		c->monotonic_ms = in->monotonic_ms;
-		out->superseded = t.superseded;
-	}
+	run(c, &t, in, proposals);
+	if (!t.stumbled)
+		sql_run(c->db, "commit");
 	if (t.superseded) /* what was handled before is not acknowledged: the newer copy will be
 	                     told */
 		drop_from(out, 0);
-	free(t.uuid);
-	for (size_t i = 0; i < t.heard_count; i++)
-		free(t.heard[i].agent);
-	free(t.heard);
-	if (t.queues)
-		queues_release(t.queues);
-	free(t.queues);
+	out->superseded = t.superseded;
+	turn_end(&t);
+	return !t.stumbled;
+}
+
+int turn_run(struct coordinator *c, const struct turn_input *in, struct turn_output *out,
+             struct error *e)
+{
+	enum { PROPOSED_MOST = 16 }; /* trials, before messages are handled again */
+	struct proposals proposals;
+	int status = 0;
+
+	search_propose(c->db, PROPOSED_MOST, &proposals);
+	if (!try_turn(c, in, &proposals, false, out)) {
+		roll_back(c->db, out);
+		try_turn(c, in, &proposals, true, out);
+	}
+	if (c->db->failure) {
+		status = error_set(e, "the turn was not committed: %s", c->db->error.text);
+		roll_back(c->db, out);
+	} else {
+		c->wall_ms = in->wall_ms;
+		c->monotonic_ms = in->monotonic_ms;
+	}
 	proposals_release(&proposals);
 	return status;
 }

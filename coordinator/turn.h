@@ -85,11 +85,16 @@ struct turn {
 	int64_t now_ms;
 	char *uuid;                     /* of the database */
 	int64_t generation, superseded; /* generation.h */
-	bool disk_was_low;              /* at the last turn */
-	bool leasing;                   /* there is disk enough */
-	bool full; /* of the artifact store: only trials with a checkpoint in it are leased */
+	int64_t last_ms, quota_was;     /* when the last turn was, and as it left things: */
+	bool disk_was_low, was_full;
+	bool careful; /* a message that is refused is taken back by itself; else the turn has … */
+	bool stumbled; /* … stumbled over one: nothing of it counts */
+	bool leasing;  /* there is disk enough */
+	bool full;     /* of the artifact store: only trials with a checkpoint in it are leased */
 	struct turn_output *out;
 	const struct message *message; /* being handled */
+	int64_t speaker;               /* the worker that the last one was from; 0: nobody known */
+	const char *speaker_name;
 	struct heard *heard;
 	size_t heard_count;
 	struct queues *queues; /* of ready trials; null: nobody had room yet */

@@ -223,15 +223,18 @@ void view_create_all(struct sql *db)
 
 void view_note_metrics(struct sql *db, int64_t trial)
 {
-	int64_t study = 0;
+	size_t count = 0;
 
-	while ((study = sql_get_int(db, 0,
-	                            "select min(study) from study_trial where trial = ? and "
-	                            "role = 'trial' and study > ?",
-	                            trial, study)))
-		if (sql_run(db,
-		            "insert or ignore into study_metric select ?, metric from result "
-		            "where trial = ?",
-		            study, trial))
-			view_create_study(db, study);
+	if (!sql_run(db,
+	             "insert or ignore into study_metric select st.study, r.metric from "
+	             "study_trial st join result r on r.trial = st.trial where st.trial = ? and "
+	             "st.role = 'trial'",
+	             trial))
+		return;
+	int64_t *studies =
+	        sql_get_ids(db, "select study from study_trial where trial = ? and role = 'trial'",
+	                    trial, &count);
+	for (size_t i = 0; i < count; i++)
+		view_create_study(db, studies[i]);
+	free(studies);
 }

@@ -1,4 +1,5 @@
 -- trawl's database, schema 4.  Written by the coordinator only; read it while it is written.
+-- Of values, one after the other is asked for: for a list SQLite makes a table at every write.
 -- Times are milliseconds since 1970 (UTC).  Views for people are in views.sql.
 
 create table coordinator(                    -- one row: who owns this file
@@ -21,7 +22,8 @@ create table study(
 	name text not null unique,
 	sweep text not null,                     -- the sweep as launched, defaults filled in
 	digests text not null default '{}',      -- JSON: what files and data sets hashed to at launch
-	state text not null default 'active' check (state in ('active', 'paused', 'cancelled')),
+	state text not null default 'active' check (state = 'active' or state = 'paused' or
+		state = 'cancelled'),
 	pause_now integer not null default 0,    -- paused, and what ran is handed back
 	created_ms integer not null,
 	cursor integer not null default 0,       -- how many of the sweep's combinations were looked at
@@ -52,8 +54,9 @@ create table ask(                            -- the different things that trials
 create table trial(
 	id integer primary key,
 	identity text not null unique,           -- SHA-256 of the canonical specification
-	state text not null check (state in ('waiting', 'ready', 'leased', 'paused', 'done', 'skipped',
-		'pruned', 'failed', 'infeasible', 'cancelled')),
+	state text not null check (state = 'waiting' or state = 'ready' or state = 'leased' or
+		state = 'paused' or state = 'done' or state = 'skipped' or state = 'pruned' or
+		state = 'failed' or state = 'infeasible' or state = 'cancelled'),
 	attempt integer not null default 0,
 	worker integer references worker(id),    -- whose lease it is, or was last
 	lease_until_ms integer,
@@ -228,7 +231,7 @@ create table artifact(
 	bytes integer not null,
 	numerics text,
 	final integer not null default 0,        -- named by 'done': never collected
-	state text not null check (state in ('present', 'bad', 'collected')),
+	state text not null check (state = 'present' or state = 'bad' or state = 'collected'),
 	created_ms integer not null,
 	unique (trial, name, step, sha256)
 ) strict;
@@ -265,7 +268,8 @@ create table worker(
 	memory_mb integer not null, gpus integer not null,
 	labels text not null, data text not null, -- JSON lists; data: [{name, digest}]
 	numerics text not null, version text not null,
-	state text not null check (state in ('up', 'draining', 'quarantined', 'left', 'lost')),
+	state text not null check (state = 'up' or state = 'draining' or state = 'quarantined' or
+		state = 'left' or state = 'lost'),
 	drain integer not null default 0,        -- a person drains it: what runs is handed back
 	other_slots integer not null default 0,  -- taken by what we gave up, as of its last beat
 	other_memory_mb integer not null default 0,
