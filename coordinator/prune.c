@@ -46,10 +46,7 @@ static void rules_release(struct rules *r)
 
 int64_t prune_epochs(struct sql *db, int64_t trial)
 {
-	return sql_get_int(db, 0,
-	                   "select iif(spec ->> '$.action' = 'train', spec ->> "
-	                   "'$.train.epochs', 0) from specification where trial = ?",
-	                   trial);
+	return sql_get_int(db, 0, "select epochs from specification where trial = ?", trial);
 }
 
 /* ---- how far a trial may go ---- */

@@ -142,12 +142,10 @@ void on_checkpoint(struct turn *t, const cJSON *body)
 	                                    .name = "checkpoint",
 	                                    .numerics = numerics});
 	sql_run(t->db, "update trial set losses = 0 where id = ? and losses > 0", r.id);
-	artifact_collect(
-	        t->db, r.id,
-	        sql_get_int(
-	                t->db, 2,
-	                "select spec ->> '$.checkpoint.keep' from specification where trial = ?",
-	                r.id));
+	artifact_collect(t->db, r.id,
+	                 sql_get_int(t->db, 2,
+	                             "select checkpoints from specification where trial = ?",
+	                             r.id));
 	cJSON_AddNumberToObject(reply, "step", (double)step);
 	cJSON_AddStringToObject(reply, "sha256", sha256);
 	cJSON_AddNumberToObject(reply, "batch", (double)json_int(body, "batch", 0));
@@ -326,9 +324,8 @@ static void ended_error(struct turn *t, const struct report *r, const char *text
                         const char *sha256)
 {
 	int64_t errors = r->trial.errors + 1, delay = t->options->error_delay_ms;
-	int64_t limit = sql_get_int(
-	        t->db, 3, "select spec ->> '$.retry.limit' from specification where trial = ?",
-	        r->id);
+	int64_t limit =
+	        sql_get_int(t->db, 3, "select retries from specification where trial = ?", r->id);
 	bool last = errors >= limit;
 
 	for (int64_t i = 1; i < errors && delay < 5 * 60 * 1000; i++)

@@ -11,19 +11,20 @@ struct place { /* of a trial in a study */
 
 static bool place_read(struct sql *db, int64_t study, int64_t trial, struct place *p)
 {
-	struct sql_rows *rows = sql_query(db,
-	                                  "select bracket, coalesce(until_epoch, 0) from "
-	                                  "study_trial where study = ? and trial = ? and role = "
-	                                  "'trial' and wanted order by number limit 1",
-	                                  study, trial);
+	struct sql_rows *rows = sql_query(
+	        db,
+	        "select st.bracket, coalesce(st.until_epoch, 0), p.epochs from study_trial st join "
+	        "specification p on p.trial = st.trial where st.study = ? and st.trial = ? and "
+	        "st.role = 'trial' and st.wanted order by st.number limit 1",
+	        study, trial);
 
 	*p = (struct place){.trial = trial};
 	if (!sql_next(rows))
 		return false;
 	p->bracket = sql_int(rows, 0);
 	p->until = sql_int(rows, 1);
+	p->epochs = sql_int(rows, 2);
 	sql_end(rows);
-	p->epochs = prune_epochs(db, trial);
 	return true;
 }
 

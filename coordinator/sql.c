@@ -17,10 +17,7 @@ struct sql_rows {
 
 void sql_configure(void)
 {
-	enum { SLOT_BYTES = 1200, SLOTS = 200 };
-
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-	sqlite3_config(SQLITE_CONFIG_LOOKASIDE, SLOT_BYTES, SLOTS);
 }
 
 void sql_init(struct sql *db, sqlite3 *handle)
@@ -78,19 +75,20 @@ static struct sql_rows **chain_of(struct sql *db, const char *text)
 	return &db->cache[(uintptr_t)text / 8 % SQL_CHAINS];
 }
 
-static struct sql_rows **find(struct sql *db, const char *text)
+static struct sql_rows **find(struct sql *db, const char *text, bool literal)
 {
 	struct sql_rows **link = chain_of(db, text);
 
-	while (*link && ((*link)->key != text || (*link)->busy || strcmp((*link)->text, text) != 0))
+	while (*link && ((*link)->key != text || (*link)->busy ||
+	                 (!literal && strcmp((*link)->text, text) != 0)))
 		link = &(*link)->next;
 	return link;
 }
 
 /* A free statement of this text: cached, or prepared now.  Null on failure. */
-static struct sql_rows *prepare(struct sql *db, const char *text)
+static struct sql_rows *prepare(struct sql *db, const char *text, bool literal)
 {
-	struct sql_rows **link = find(db, text), *rows = *link;
+	struct sql_rows **link = find(db, text, literal), *rows = *link;
 
 	if (rows) {
 		*link = rows->next;
@@ -124,10 +122,10 @@ static void bind(sqlite3_stmt *statement, int index, const struct sql_argument *
 		sqlite3_bind_null(statement, index);
 }
 
-struct sql_rows *sql_query_(struct sql *db, const char *text, size_t count,
+struct sql_rows *sql_query_(struct sql *db, const char *text, bool literal, size_t count,
                             const struct sql_argument *arguments)
 {
-	struct sql_rows *rows = db->failure ? NULL : prepare(db, text);
+	struct sql_rows *rows = db->failure ? NULL : prepare(db, text, literal);
 
 	if (!rows)
 		return NULL;
@@ -179,9 +177,10 @@ bool sql_is_null(struct sql_rows *rows, int column)
 	return sqlite3_column_type(rows->statement, column) == SQLITE_NULL;
 }
 
-int sql_run_(struct sql *db, const char *text, size_t count, const struct sql_argument *arguments)
+int sql_run_(struct sql *db, const char *text, bool literal, size_t count,
+             const struct sql_argument *arguments)
 {
-	struct sql_rows *rows = sql_query_(db, text, count, arguments);
+	struct sql_rows *rows = sql_query_(db, text, literal, count, arguments);
 
 	if (!rows)
 		return 0;
@@ -192,10 +191,10 @@ int sql_run_(struct sql *db, const char *text, size_t count, const struct sql_ar
 	return db->failure || !changed ? 0 : sqlite3_changes(db->handle);
 }
 
-int64_t sql_get_int_(struct sql *db, int64_t otherwise, const char *text, size_t count,
-                     const struct sql_argument *arguments)
+int64_t sql_get_int_(struct sql *db, int64_t otherwise, const char *text, bool literal,
+                     size_t count, const struct sql_argument *arguments)
 {
-	struct sql_rows *rows = sql_query_(db, text, count, arguments);
+	struct sql_rows *rows = sql_query_(db, text, literal, count, arguments);
 	int64_t value = otherwise;
 
 	if (sql_next(rows)) {
@@ -205,10 +204,10 @@ int64_t sql_get_int_(struct sql *db, int64_t otherwise, const char *text, size_t
 	return value;
 }
 
-char *sql_get_text_(struct sql *db, const char *text, size_t count,
+char *sql_get_text_(struct sql *db, const char *text, bool literal, size_t count,
                     const struct sql_argument *arguments)
 {
-	struct sql_rows *rows = sql_query_(db, text, count, arguments);
+	struct sql_rows *rows = sql_query_(db, text, literal, count, arguments);
 	char *value = NULL;
 
 	if (sql_next(rows)) {

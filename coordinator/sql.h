@@ -36,7 +36,7 @@ struct sql_argument {
 };
 
 /* Once, before the process opens any database: SQLite counts no memory, which it would under a
- * lock, and has more of it at hand for small things. */
+ * lock. */
 void sql_configure(void);
 
 void sql_init(struct sql *db, sqlite3 *handle); /* takes the handle */
@@ -46,21 +46,26 @@ void sql_release(struct sql *db);               /* finalizes and closes */
 bool sql_failed_by_world(const struct sql *db);
 void sql_failure_clear(struct sql *db);
 
+/* A literal is what it was when its address was seen before. */
+#define SQL_LITERAL(text) __builtin_constant_p(text)
 #define sql_run(db, text, ...) \
-	sql_run_(db, text, SQL_COUNT(__VA_ARGS__), SQL_ARGUMENTS(__VA_ARGS__))
+	sql_run_(db, text, SQL_LITERAL(text), SQL_COUNT(__VA_ARGS__), SQL_ARGUMENTS(__VA_ARGS__))
 #define sql_query(db, text, ...) \
-	sql_query_(db, text, SQL_COUNT(__VA_ARGS__), SQL_ARGUMENTS(__VA_ARGS__))
-#define sql_get_int(db, otherwise, text, ...) \
-	sql_get_int_(db, otherwise, text, SQL_COUNT(__VA_ARGS__), SQL_ARGUMENTS(__VA_ARGS__))
-#define sql_get_text(db, text, ...) \
-	sql_get_text_(db, text, SQL_COUNT(__VA_ARGS__), SQL_ARGUMENTS(__VA_ARGS__))
+	sql_query_(db, text, SQL_LITERAL(text), SQL_COUNT(__VA_ARGS__), SQL_ARGUMENTS(__VA_ARGS__))
+#define sql_get_int(db, otherwise, text, ...)                                        \
+	sql_get_int_(db, otherwise, text, SQL_LITERAL(text), SQL_COUNT(__VA_ARGS__), \
+	             SQL_ARGUMENTS(__VA_ARGS__))
+#define sql_get_text(db, text, ...)                                        \
+	sql_get_text_(db, text, SQL_LITERAL(text), SQL_COUNT(__VA_ARGS__), \
+	              SQL_ARGUMENTS(__VA_ARGS__))
 
 /* Runs to the end; how many rows it changed (insert, update, delete), 0 on failure. */
-int sql_run_(struct sql *db, const char *text, size_t count, const struct sql_argument *arguments);
+int sql_run_(struct sql *db, const char *text, bool literal, size_t count,
+             const struct sql_argument *arguments);
 
 /* Starts a query.  sql_next steps to the next row, and ends the query when there is none; a query
  * left earlier is ended with sql_end. */
-struct sql_rows *sql_query_(struct sql *db, const char *text, size_t count,
+struct sql_rows *sql_query_(struct sql *db, const char *text, bool literal, size_t count,
                             const struct sql_argument *arguments);
 bool sql_next(struct sql_rows *rows);
 void sql_end(struct sql_rows *rows);
@@ -73,9 +78,9 @@ bool sql_is_null(struct sql_rows *rows, int column);
 
 /* The first column of the first row; `otherwise`, or null, where there is no row or it is null.
  * The text is the caller's to free. */
-int64_t sql_get_int_(struct sql *db, int64_t otherwise, const char *text, size_t count,
-                     const struct sql_argument *arguments);
-char *sql_get_text_(struct sql *db, const char *text, size_t count,
+int64_t sql_get_int_(struct sql *db, int64_t otherwise, const char *text, bool literal,
+                     size_t count, const struct sql_argument *arguments);
+char *sql_get_text_(struct sql *db, const char *text, bool literal, size_t count,
                     const struct sql_argument *arguments);
 
 /* Several statements, not cached: schemas, views, pragmas. */

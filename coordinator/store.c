@@ -60,8 +60,11 @@ static const char *const migrations[STORE_SCHEMA - 1] = {
         "news = 1; create index study_share on study(id, share);"
         "drop index trial_ready; create index trial_ready on trial(study, ask, priority desc, "
         "reached desc, id, not_before_ms) where state = 'ready' and held = 0;"
-        "create table specification(trial integer primary key references trial(id), spec text not "
-        "null) strict; insert into specification(trial, spec) select id, spec from trial;"
+        "create table specification(trial integer primary key references trial(id), epochs integer "
+        "not null, checkpoints integer not null, retries integer not null, spec text not null) "
+        "strict; insert into specification select id, iif(coalesce(spec ->> '$.action', 'train') = "
+        "'train', coalesce(spec ->> '$.train.epochs', 1), 0), coalesce(spec ->> "
+        "'$.checkpoint.keep', 2), coalesce(spec ->> '$.retry.limit', 3), spec from trial;"
         "alter table trial drop column spec;"
         "create table rung(study integer not null references study(id), bracket integer not null, "
         "epoch integer not null, trial integer not null references trial(id), value real, score "
@@ -174,8 +177,9 @@ static int set_up(struct store *s, struct error *e)
 
 	if (check_version(s, &version, e) != 0)
 		return -1;
+	/* Debian's SQLite would write zeros over all that is changed or deleted. */
 	sql_script(&s->db, "pragma journal_mode = wal; pragma synchronous = full;"
-	                   "pragma temp_store = memory");
+	                   "pragma temp_store = memory; pragma secure_delete = off");
 	sql_script(&s->db, "begin immediate"); /* foreign keys later: migrations replace tables */
 	if (version == 0)
 		create(s);

@@ -124,7 +124,7 @@ int study_launch(struct turn *t, const cJSON *args, cJSON **result, struct error
 		error_set(e, "launch: there is no sweep");
 		goto end;
 	}
-	if (sweep_spec_parse(sweep, &spec, e) != 0)
+	if (sweep_spec_parse(sweep, 1, &spec, e) != 0) /* the plan tries the others */
 		goto end;
 	fields_fill(&sweep_fields, sweep);
 	int64_t id = study_find(t->db, spec.name, &old, &known);
@@ -307,7 +307,7 @@ static cJSON *one_trial(cJSON *sweep, const cJSON *assignment, struct error *e)
 	}
 	json_put(sweep, "space", space);
 	json_put(sweep, "search", cJSON_Parse("{\"kind\": \"grid\"}"));
-	if (sweep_spec_parse(sweep, &spec, e) == 0)
+	if (sweep_spec_parse(sweep, 1, &spec, e) == 0)
 		trial = sweep_trial(&spec, 0, e);
 	sweep_spec_release(&spec);
 	return trial;

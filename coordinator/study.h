@@ -67,8 +67,9 @@ struct study_target {
 int trial_resolve(cJSON *trial, struct study_digests *digests, struct error *e);
 
 /* Makes the trial, and those that it starts from, unless they are there; revives those that ended
- * without a result; links them to the study.  The trial's id, or 0 with a message. */
-int64_t trial_want(struct turn *t, struct study_target *study, const cJSON *trial, int64_t number,
+ * without a result; links them to the study.  Resolves the trial first.  Its id, or 0 with a
+ * message. */
+int64_t trial_want(struct turn *t, struct study_target *study, cJSON *trial, int64_t number,
                    const char *assignment, struct error *e);
 
 /* Sets `held` and `study` of a study's trials, or of one, after who wants them has changed. */

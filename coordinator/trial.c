@@ -180,15 +180,14 @@ bool trial_move(struct sql *db, int64_t now_ms, int64_t trial, int64_t attempt,
 	return true;
 }
 
-int64_t trial_create(struct sql *db, int64_t now_ms, const char *identity, const char *spec,
-                     int64_t ask, int64_t priority)
+int64_t trial_create(struct sql *db, int64_t now_ms, const char *identity, int64_t ask,
+                     int64_t priority)
 {
 	sql_run(db,
 	        "insert into trial(identity, state, unsettled, ask, priority, created_ms) "
 	        "values(?, 'waiting', 1, ?, ?, ?)",
 	        identity, ask, priority, now_ms);
 	struct trial t = {.id = sqlite3_last_insert_rowid(db->handle), .state = TRIAL_NONE};
-	sql_run(db, "insert into specification(trial, spec) values(?, ?)", t.id, spec);
 	history_add(db, now_ms, &t, ON_CREATE, TRIAL_WAITING, 0, NULL);
 	return t.id;
 }

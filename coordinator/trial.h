@@ -55,8 +55,8 @@ bool trial_move(struct sql *db, int64_t now_ms, int64_t trial, int64_t attempt,
                 enum trial_event event, const struct trial_change *change);
 
 /* A new trial in WAITING; its id. */
-int64_t trial_create(struct sql *db, int64_t now_ms, const char *identity, const char *spec,
-                     int64_t ask, int64_t priority);
+int64_t trial_create(struct sql *db, int64_t now_ms, const char *identity, int64_t ask,
+                     int64_t priority);
 
 /* Brings every trial whose inputs changed to where they say: waiting, ready or skipped; inputs
  * whose bytes are gone are made again.  Returns how many trials became ready. */

@@ -109,10 +109,11 @@ int64_t turn_worker(struct turn *t)
 	if (t->speaker && strcmp(t->speaker_name, agent) == 0)
 		return t->speaker;
 	t->speaker_name = agent;
-	t->speaker =
-	        sql_get_int(t->db, 0, "update worker set seen_ms = ? where agent = ? returning id",
-	                    t->now_ms, agent);
-	if (!t->speaker)
+	t->speaker = sql_get_int(t->db, 0, "select id from worker where agent = ?", agent);
+	if (t->speaker)
+		sql_run(t->db, "update worker set seen_ms = ?1 where id = ?2 and seen_ms <> ?1",
+		        t->now_ms, t->speaker);
+	else
 		turn_again(t);
 	return t->speaker;
 }

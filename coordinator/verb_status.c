@@ -78,7 +78,7 @@ int verb_workers(const struct options *o, struct error *e)
 	"st.number "                                                                               \
 	"end number, t.state, t.attempt, " swept " swept,"                                         \
 	" coalesce(iif(t.state = 'done', a.epochs, max(a.epoch, t.reached)), t.reached) || '/' ||" \
-	" coalesce(a.epochs, p.spec ->> '$.train.epochs') epoch,"                                  \
+	" coalesce(a.epochs, p.epochs) epoch,"                                                     \
 	" coalesce((select value from result r where r.trial = t.id and r.metric = 'accuracy'),"   \
 	"  a.accuracy, (select value from metric m where m.trial = t.id and m.name = 'accuracy'"   \
 	"  order by step desc limit 1)) accuracy, t.why"                                           \

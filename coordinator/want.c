@@ -277,20 +277,31 @@ static int want_inputs(struct wanted *w, const cJSON *trial)
 	return 0;
 }
 
+static void save_spec(struct sql *db, int64_t id, const cJSON *trial)
+{
+	char *text = json_print(trial, false);
+
+	sql_run(db,
+	        "insert or replace into specification(trial, epochs, checkpoints, retries, spec) "
+	        "values(?, ?, ?, ?, ?)",
+	        id, trial_epochs(trial), json_int(json_at(trial, "checkpoint"), "keep", 0),
+	        json_int(json_at(trial, "retry"), "limit", 0), text);
+	free(text);
+}
+
 static int64_t make(struct turn *t, const char *identity, const cJSON *trial,
                     const struct wanted *w)
 {
-	char *text = json_print(trial, false);
 	const char *source = json_text(json_at(trial, "start_from"), "digest", NULL);
-	int64_t id = trial_create(t->db, t->now_ms, identity, text, ask_of(t->db, trial),
+	int64_t id = trial_create(t->db, t->now_ms, identity, ask_of(t->db, trial),
 	                          json_int(trial, "priority", 0));
 
+	save_spec(t->db, id, trial);
 	if (source)
 		sql_run(t->db, "update trial set source = ? where id = ?", source, id);
 	for (int i = 0; i < w->count; i++)
 		sql_run(t->db, "insert into trial_input(trial, input, role) values(?, ?, ?)", id,
 		        w->input[i].id, (const char *)w->input[i].role);
-	free(text);
 	return id;
 }
 
@@ -307,11 +318,9 @@ static void revive(struct turn *t, const struct trial *old, const cJSON *trial)
 		return;
 	if (!trial_move(t->db, t->now_ms, old->id, old->attempt, ON_WANT, NULL))
 		return;
-	char *text = json_print(trial, false);
-	sql_run(t->db, "update specification set spec = ? where trial = ?", text, old->id);
+	save_spec(t->db, old->id, trial);
 	sql_run(t->db, "update trial set ask = ?, errors = 0, losses = 0 where id = ?",
 	        ask_of(t->db, trial), old->id);
-	free(text);
 }
 
 /* The id of a resolved trial, or 0 with a message. */
@@ -337,15 +346,13 @@ static int64_t want_spec(struct turn *t, struct study_target *study, const cJSON
 	return id;
 }
 
-int64_t trial_want(struct turn *t, struct study_target *study, const cJSON *trial, int64_t number,
+int64_t trial_want(struct turn *t, struct study_target *study, cJSON *trial, int64_t number,
                    const char *assignment, struct error *e)
 {
-	cJSON *copy = cJSON_Duplicate(trial, true);
 	int64_t id = 0;
 
-	if (trial_resolve(copy, &study->digests, e) == 0)
-		id = want_spec(t, study, copy, e);
-	cJSON_Delete(copy);
+	if (trial_resolve(trial, &study->digests, e) == 0)
+		id = want_spec(t, study, trial, e);
 	if (!id)
 		return 0;
 	sql_run(t->db,

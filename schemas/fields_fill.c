@@ -67,13 +67,18 @@ static bool part_changes(struct field_place *p, const char *path, const char *na
 	return true;
 }
 
-/* The next member of the part that is being walked through, which it mostly is. */
+/* The next member of the part that is being walked through, which it mostly is.  What fields_fill
+ * has made is named by the end of the table's own path. */
 static bool is_next(const struct field_place *p, const char *path)
 {
-	const char *name = p->length ? path + p->length + 1 : path;
+	size_t before = p->length ? p->length + 1 : 0;
 
-	return p->next && strncmp(path, p->part, p->length) == 0 &&
-	       (!p->length || path[p->length] == '.') && strcmp(p->next->string, name) == 0;
+	if (!p->next)
+		return false;
+	return (p->next->type & cJSON_StringIsConst && p->next->string == path + before) ||
+	       (strncmp(path, p->part, p->length) == 0 &&
+	        (!p->length || path[p->length] == '.') &&
+	        strcmp(p->next->string, path + before) == 0);
 }
 
 const cJSON *field_value(struct field_place *place, const cJSON *object, const char *path)
@@ -96,7 +101,8 @@ const cJSON *field_value(struct field_place *place, const cJSON *object, const c
 	return value;
 }
 
-/* Whether nothing is missing and nothing is null; *ordered: and it stands in the table's order. */
+/* Whether nothing is missing and nothing is null; *ordered: and it stands in the table's order, by
+ * the table's names. */
 static bool is_complete(const struct field_table *table, const cJSON *object, bool *ordered)
 {
 	struct field_place from = {.begun = false};
@@ -110,7 +116,8 @@ static bool is_complete(const struct field_table *table, const cJSON *object, bo
 			return false;
 		if (!value)
 			continue;
-		*ordered = *ordered && (part != from.object || before->next == value);
+		*ordered = *ordered && (part != from.object || before->next == value) &&
+		           value->type & cJSON_StringIsConst;
 		part = from.object;
 		before = value;
 	}
@@ -129,11 +136,13 @@ static void put_at(cJSON *object, const char *path, cJSON *value, struct field_p
 	const char *name = last_name(path);
 
 	if (part_changes(to, path, name)) {
-		json_put(object, path, value);
 		to->object = to->part[0] ? json_at(object, to->part) : object;
-	} else {
-		cJSON_AddItemToObjectCS((cJSON *)to->object, name, value);
+		if (!to->object) {
+			json_put(object, to->part, cJSON_CreateObject());
+			to->object = json_at(object, to->part);
+		}
 	}
+	cJSON_AddItemToObjectCS((cJSON *)to->object, name, value);
 }
 
 void fields_fill(const struct field_table *table, cJSON *object)

@@ -84,6 +84,9 @@ create index trial_unsettled on trial(id) where unsettled = 1;
 
 create table specification(                  -- of a trial; apart from it, since trials are moved often
 	trial integer primary key references trial(id),
+	epochs integer not null,                 -- to its end; 0: it does not train
+	checkpoints integer not null,            -- so many newest are kept
+	retries integer not null,                -- so many errors end it
 	spec text not null                       -- JSON, defaults filled in
 ) strict;
 

@@ -288,14 +288,14 @@ cJSON *sweep_trial(const struct sweep_spec *spec, int64_t number, struct error *
 	return trial;
 }
 
-/* Rules between fields, for as many combinations as take no time to try. */
-static int check_trials(const struct sweep_spec *spec, struct error *e)
+/* Rules between fields, for so many combinations. */
+static int check_trials(const struct sweep_spec *spec, int64_t tried, struct error *e)
 {
-	enum { TRIED = 1000, DRAWN_IN_VAIN = 10 };
+	enum { DRAWN_IN_VAIN = 10 };
 	int64_t count = sweep_count(spec), vain = sweep_is_grid(spec) ? count : DRAWN_IN_VAIN;
 	int made = 0;
 
-	for (int64_t number = 0; number < count && number < (made ? TRIED : vain); number++) {
+	for (int64_t number = 0; number < count && number < (made ? tried : vain); number++) {
 		cJSON *trial = sweep_trial(spec, number, e);
 		if (!trial && e->text[0])
 			return 1;
@@ -324,13 +324,13 @@ int sweep_spec_load(const cJSON *sweep, struct sweep_spec *spec, struct error *e
 	return 0;
 }
 
-int sweep_spec_parse(const cJSON *sweep, struct sweep_spec *spec, struct error *e)
+int sweep_spec_parse(const cJSON *sweep, int64_t tried, struct sweep_spec *spec, struct error *e)
 {
 	struct error problems = {{0}};
 
 	if (sweep_spec_load(sweep, spec, e))
 		return -1;
-	if (check_count(spec, &problems) || check_trials(spec, &problems))
+	if (check_count(spec, &problems) || check_trials(spec, tried, &problems))
 		return error_set(e, "%s", problems.text);
 	return 0;
 }

@@ -10,6 +10,7 @@
  * Every sixteenth seed is run twice, and must leave the same trace. */
 #include "tests/sim/client.h"
 #include "tests/sim/coverage.h"
+#include "tests/sim/pool.h"
 #include "tests/sim/server.h"
 #include <sys/wait.h>
 #include <unistd.h>
@@ -192,7 +193,7 @@ static void run_to_end(struct sim *s)
 {
 	int64_t looked = FAULTS_END, left = 1, since = 0;
 
-	while (!s->broken && s->now < END && !(left == 0 && s->now > since + LEASE_MS + DELAY_MS)) {
+	while (!s->broken && s->now < END && !(left == 0 && s->now > since + REST_MS)) {
 		step(s);
 		if (s->now < looked + 500)
 			continue;
@@ -260,6 +261,7 @@ int main(int argc, char **argv)
 
 	sql_configure();
 	sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+	pool_install();
 	coverage_begin();
 	verbose = getenv("VERBOSE") != NULL;
 	if (verbose || count < PROCESSES)

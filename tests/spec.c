@@ -26,7 +26,7 @@ static void refuse_sweep(const char *text, struct error *e)
 	struct sweep_spec spec;
 	cJSON *sweep = parse(text);
 
-	assert_int_equal(sweep_spec_parse(sweep, &spec, e), -1);
+	assert_int_equal(sweep_spec_parse(sweep, 1000, &spec, e), -1);
 	sweep_spec_release(&spec);
 	cJSON_Delete(sweep);
 }

@@ -45,7 +45,7 @@ static inline void parse_sweep(const char *text, struct sweep_spec *spec)
 	struct error e = {{0}};
 	cJSON *sweep = parse(text);
 
-	if (sweep_spec_parse(sweep, spec, &e) != 0)
+	if (sweep_spec_parse(sweep, 1000, spec, &e) != 0)
 		fail_msg("%s", e.text);
 	cJSON_Delete(sweep);
 }

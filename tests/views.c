@@ -141,7 +141,7 @@ static void make_chain(struct turns *t)
 	sql_script(&t->store.db,
 	           "insert into trial(id, identity, state, ask, created_ms) values(9, 'nine', "
 	           "'done', 1, 0);"
-	           "insert into specification values(9, '{\"action\": \"allocate\"}');"
+	           "insert into specification values(9, 0, 2, 3, '{\"action\": \"allocate\"}');"
 	           "update trial_input set input = 9 where trial = 4;"
 	           "insert into trial_input values(9, 1, 'start_from');"
 	           "insert into category_metric values(1, 0, 'ant', 'accuracy', 0.5),"

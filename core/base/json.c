@@ -149,7 +149,8 @@ static cJSON *member_of(const cJSON *object, const char *name, size_t length)
 {
 	cJSON *member = cJSON_IsObject(object) ? object->child : NULL;
 
-	while (member && (strncmp(member->string, name, length) != 0 || member->string[length]))
+	while (member && (member->string[0] != name[0] ||
+	                  strncmp(member->string, name, length) != 0 || member->string[length]))
 		member = member->next;
 	return member;
 }
@@ -167,6 +168,21 @@ cJSON *json_at(const cJSON *object, const char *path)
 	return at;
 }
 
+/* In the place of `old`, which may be null: then at the end.  A key that is a table's own stays so.
+ */
+static void put_member(cJSON *object, cJSON *old, const char *name, cJSON *value)
+{
+	if (!old) {
+		cJSON_AddItemToObject(object, name, value);
+	} else if (old->type & cJSON_StringIsConst) {
+		value->string = old->string;
+		value->type |= cJSON_StringIsConst;
+		cJSON_ReplaceItemViaPointer(object, old, value);
+	} else {
+		cJSON_ReplaceItemInObjectCaseSensitive(object, name, value);
+	}
+}
+
 void json_put(cJSON *object, const char *path, cJSON *value)
 {
 	char *copy = xstrdup(path), *rest = copy, *part = strsep(&rest, ".");
@@ -182,11 +198,8 @@ void json_put(cJSON *object, const char *path, cJSON *value)
 	}
 	if (!value && object)
 		cJSON_DeleteItemFromObjectCaseSensitive(object, part);
-	else if (value && cJSON_HasObjectItem(object, part) &&
-	         cJSON_GetObjectItemCaseSensitive(object, part))
-		cJSON_ReplaceItemInObjectCaseSensitive(object, part, value);
 	else if (value)
-		cJSON_AddItemToObject(object, part, value);
+		put_member(object, cJSON_GetObjectItemCaseSensitive(object, part), part, value);
 	free(copy);
 }
 
@@ -203,12 +216,13 @@ cJSON *json_merge_patch(cJSON *target, const cJSON *patch)
 		target = cJSON_CreateObject();
 	}
 	cJSON_ArrayForEach (member, patch) {
-		cJSON *old = cJSON_DetachItemFromObjectCaseSensitive(target, member->string);
+		cJSON *old = cJSON_GetObjectItemCaseSensitive(target, member->string);
 		if (cJSON_IsNull(member))
-			cJSON_Delete(old);
+			cJSON_Delete(cJSON_DetachItemViaPointer(target, old));
+		else if (cJSON_IsObject(member) && cJSON_IsObject(old))
+			json_merge_patch(old, member);
 		else
-			cJSON_AddItemToObject(target, member->string,
-			                      json_merge_patch(old, member));
+			put_member(target, old, member->string, json_merge_patch(NULL, member));
 	}
 	return target;
 }

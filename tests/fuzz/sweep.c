@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		return 0;
 	}
-	int status = sweep_spec_parse(sweep, &spec, &e);
+	int status = sweep_spec_parse(sweep, 1000, &spec, &e);
 	if (status && !e.text[0])
 		abort();
 	for (int64_t number = 0; !status && number < sweep_count(&spec) && number < 20; number++) {

@@ -183,7 +183,8 @@ static void disk_connect(struct sql *db)
 	          "open");
 	sql_init(db, handle);
 	disk_must(sql_script(db, "pragma journal_mode = memory; pragma synchronous = off;"
-	                         "pragma temp_store = memory; pragma foreign_keys = on"),
+	                         "pragma temp_store = memory; pragma secure_delete = off;"
+	                         "pragma foreign_keys = on"),
 	          "pragmas");
 }
 

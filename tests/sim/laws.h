@@ -18,10 +18,9 @@ static uint64_t oracle(struct sim *s, int64_t trial, int64_t step, int64_t *step
 
 	if (known[trial].seed != s->seed) {
 		char *identity = sql_get_text(db, "select identity from trial where id = ?", trial);
-		int64_t ignored = 0, count = sql_get_int(db, 1,
-		                                         "select spec ->> '$.train.epochs' from "
-		                                         "specification where trial = ?",
-		                                         trial);
+		int64_t ignored = 0,
+		        count = sql_get_int(
+		                db, 1, "select epochs from specification where trial = ?", trial);
 		int64_t input =
 		        sql_get_int(db, 0, "select input from trial_input where trial = ?", trial);
 		uint64_t state = mix(fnv1a(identity, strlen(identity)),
@@ -38,6 +37,9 @@ static uint64_t oracle(struct sim *s, int64_t trial, int64_t step, int64_t *step
 }
 
 static struct sim *law_world; /* for the functions that the laws call */
+
+/* What a trial has; a law about it is asked when some of what it reads has changed. */
+enum { OF_TRIAL = 1, OF_METRIC = 2, OF_ARTIFACT = 4, OF_RUNG = 8, OF_ALL = 15 };
 
 struct law {
 	const char *law, *violation; /* a row that is not 0 breaks it */
@@ -68,70 +70,91 @@ static void sql_on_disk(sqlite3_context *c, int count, sqlite3_value **v)
 }
 
 /* Of one trial, ?1: asked of those whose rows a turn has changed, and of all now and then. */
-static const struct law trial_laws[] = {
-        {"the last move says what the trial says",
-         "select state <> (select after from history h where h.trial = t.id order by h.seq desc "
-         "limit 1) from trial t where id = ?1"},
-        {"attempts only rise, by a lease each",
-         "select attempt <> (select count(*) from history h where h.trial = t.id and h.event = "
-         "'lease') or attempt <> (select count(*) from attempt a where a.trial = t.id) from trial "
-         "t where id = ?1"},
-        {"a done trial has its result, and the right one",
-         "select r.value is not oracle(t.id, 1000) from trial t left join result r on r.trial = "
-         "t.id and r.metric = 'accuracy' where t.id = ?1 and t.state = 'done'"},
-        {"no trial but one that was done has a result",
-         "select 1 from result r where r.trial = ?1 and not exists (select 1 from history h where "
-         "h.trial = r.trial and h.after = 'done')"},
-        {"a metric has the value that the job measured",
-         "select 1 from metric where trial = ?1 and (value is not oracle(trial, step) or name <> "
-         "'loss')"},
-        {"a done trial has every metric once",
-         "select (select count(*) from metric m where m.trial = t.id) <> steps(t.id) from trial t "
-         "where id = ?1 and state = 'done'"},
-        {"metrics up to a checkpoint are there with it",
-         "select 1 from artifact a where trial = ?1 and name = 'checkpoint' and (select count(*) "
-         "from metric m where m.trial = a.trial and m.step <= a.step) < a.step"},
-        {"a lease is held by the agent of the trial's newest attempt",
-         "select not exists (select 1 from attempt a where a.trial = t.id and a.attempt = "
-         "t.attempt and a.worker = t.worker and a.outcome is null) from trial t where id = ?1 and "
-         "state = 'leased'"},
-        {"what waits for nothing is ready",
-         "select not exists (select 1 from trial_input i join trial p on p.id = i.input where "
-         "i.trial = t.id and p.state <> 'done') from trial t where id = ?1 and state = 'waiting' "
-         "and source is null"},
-        {"a trial fails only after its limit of errors or losses",
-         "select errors < (spec ->> '$.retry.limit') and losses < lost_limit() from trial join "
-         "specification on trial = id "
-         "where id = ?1 and "
-         "state = 'failed'"},
-        {"a trial that nobody wants is not left running",
-         "select not exists (select 1 from study_trial st where st.trial = t.id and st.wanted) and "
-         "not exists (select 1 from trial_input i where i.input = t.id) from trial t where id = ?1 "
-         "and (state = 'ready' or state = 'leased' or state = 'paused')"},
-        {"an error or a loss is counted once",
-         "select errors > (select count(*) from history h where h.trial = t.id and "
-         "(event = 'error' or event = 'error_last')) or losses > (select count(*) from history h "
-         "where h.trial = "
-         "t.id and (event = 'lose' or event = 'lose_last')) from trial t where id = ?1 and errors "
-         "+ losses "
-         "> 0"},
-        {"the newest checkpoint of a trial that may go on is kept",
-         "select 1 from artifact a join trial t on t.id = a.trial where a.trial = ?1 and a.name = "
-         "'checkpoint' and a.state = 'collected' and t.state <> 'done' and not exists (select 1 "
-         "from history h where h.trial = t.id and h.after = 'pruned') and not exists (select 1 "
-         "from artifact n where n.trial = t.id and n.name = 'checkpoint' and n.step > a.step) and "
-         "not exists (select 1 from freed f where f.trial = t.id and f.state not in ('waiting', "
-         "'ready', 'leased'))"},
-        {"a trial waits only where no study lets it go on",
-         "select not coalesce((select max(until) from (select iif(s.sweep ->> '$.prune.mode' = "
-         "'promote' and st.until_epoch is not null, st.until_epoch, 1000) until from study_trial "
-         "st join study s on s.id = st.study where st.trial = t.id and st.wanted)), 1000) <= "
-         "(select max(epoch) from metric m where m.trial = t.id) from trial t where id = ?1 and "
-         "state = 'paused'"},
-        {"a trial at a rung has the value that it measured there",
-         "select 1 from rung where trial = ?1 and value is not oracle(trial, epoch)"},
-        {"a done trial's input for others is never collected",
-         "select 1 from artifact where trial = ?1 and final and state = 'collected'"},
+static const struct {
+	int reads;
+	struct law law;
+} trial_laws[] = {
+        {OF_TRIAL,
+         {"the last move says what the trial says",
+          "select state <> (select after from history h where h.trial = t.id order by h.seq desc "
+          "limit 1) from trial t where id = ?1"}},
+        {OF_TRIAL,
+         {"attempts only rise, by a lease each",
+          "select attempt <> (select count(*) from history h where h.trial = t.id and h.event = "
+          "'lease') or attempt <> (select count(*) from attempt a where a.trial = t.id) from trial "
+          "t where id = ?1"}},
+        {OF_TRIAL,
+         {"a done trial has its result, and the right one",
+          "select r.value is not oracle(t.id, 1000) from trial t left join result r on r.trial = "
+          "t.id and r.metric = 'accuracy' where t.id = ?1 and t.state = 'done'"}},
+        {OF_TRIAL,
+         {"no trial but one that was done has a result",
+          "select 1 from result r where r.trial = ?1 and not exists (select 1 from history h where "
+          "h.trial = r.trial and h.after = 'done')"}},
+        {OF_METRIC,
+         {"a metric has the value that the job measured",
+          "select 1 from metric where trial = ?1 and (value is not oracle(trial, step) or name <> "
+          "'loss')"}},
+        {OF_TRIAL | OF_METRIC,
+         {"a done trial has every metric once",
+          "select (select count(*) from metric m where m.trial = t.id) <> steps(t.id) from trial t "
+          "where id = ?1 and state = 'done'"}},
+        {OF_METRIC | OF_ARTIFACT,
+         {"metrics up to a checkpoint are there with it",
+          "select 1 from artifact a where trial = ?1 and name = 'checkpoint' and (select count(*) "
+          "from metric m where m.trial = a.trial and m.step <= a.step) < a.step"}},
+        {OF_TRIAL,
+         {"a lease is held by the agent of the trial's newest attempt",
+          "select not exists (select 1 from attempt a where a.trial = t.id and a.attempt = "
+          "t.attempt and a.worker = t.worker and a.outcome is null) from trial t where id = ?1 and "
+          "state = 'leased'"}},
+        {OF_TRIAL,
+         {"what waits for nothing is ready",
+          "select not exists (select 1 from trial_input i join trial p on p.id = i.input where "
+          "i.trial = t.id and p.state <> 'done') from trial t where id = ?1 and state = 'waiting' "
+          "and source is null"}},
+        {OF_TRIAL,
+         {"a trial fails only after its limit of errors or losses",
+          "select errors < retries and losses < lost_limit() from trial join "
+          "specification on trial = id "
+          "where id = ?1 and "
+          "state = 'failed'"}},
+        {OF_TRIAL,
+         {"a trial that nobody wants is not left running",
+          "select not exists (select 1 from study_trial st where st.trial = t.id and st.wanted) "
+          "and "
+          "not exists (select 1 from trial_input i where i.input = t.id) from trial t where id = "
+          "?1 "
+          "and (state = 'ready' or state = 'leased' or state = 'paused')"}},
+        {OF_TRIAL,
+         {"an error or a loss is counted once",
+          "select errors > (select count(*) from history h where h.trial = t.id and "
+          "(event = 'error' or event = 'error_last')) or losses > (select count(*) from history h "
+          "where h.trial = "
+          "t.id and (event = 'lose' or event = 'lose_last')) from trial t where id = ?1 and errors "
+          "+ losses "
+          "> 0"}},
+        {OF_TRIAL | OF_ARTIFACT,
+         {"the newest checkpoint of a trial that may go on is kept",
+          "select 1 from artifact a join trial t on t.id = a.trial where a.trial = ?1 and a.name = "
+          "'checkpoint' and a.state = 'collected' and t.state <> 'done' and not exists (select 1 "
+          "from history h where h.trial = t.id and h.after = 'pruned') and not exists (select 1 "
+          "from artifact n where n.trial = t.id and n.name = 'checkpoint' and n.step > a.step) and "
+          "not exists (select 1 from freed f where f.trial = t.id and f.state not in ('waiting', "
+          "'ready', 'leased'))"}},
+        {OF_TRIAL | OF_METRIC,
+         {"a trial waits only where no study lets it go on",
+          "select not coalesce((select max(until) from (select iif(s.sweep ->> '$.prune.mode' = "
+          "'promote' and st.until_epoch is not null, st.until_epoch, 1000) until from study_trial "
+          "st join study s on s.id = st.study where st.trial = t.id and st.wanted)), 1000) <= "
+          "(select max(epoch) from metric m where m.trial = t.id) from trial t where id = ?1 and "
+          "state = 'paused'"}},
+        {OF_RUNG,
+         {"a trial at a rung has the value that it measured there",
+          "select 1 from rung where trial = ?1 and value is not oracle(trial, epoch)"}},
+        {OF_ARTIFACT,
+         {"a done trial's input for others is never collected",
+          "select 1 from artifact where trial = ?1 and final and state = 'collected'"}},
 };
 
 /* Of the moves after ?1. */
@@ -249,39 +272,44 @@ static void sql_lost_limit(sqlite3_context *c, int count, sqlite3_value **v)
 	sqlite3_result_int64(c, lost_limit(law_world));
 }
 
-/* Notes which trials the turn changes, also where it should not. */
+/* Notes which trials the turn changes, and what of them, also where it should not. */
 static void sql_touch(sqlite3_context *c, int count, sqlite3_value **v)
 {
 	int64_t trial = sqlite3_value_int64(v[0]);
 
-	law_world->touched[trial < TRIALS_MAX ? trial : 0] = true;
+	law_world->touched[trial < TRIALS_MAX ? trial : 0] |= sqlite3_value_int(v[1]);
 	law_world->touches++;
 }
 
 static void laws_install(sqlite3 *handle)
 {
-	static const char *const watched[][2] = {
-	        {"insert on trial", "new.id"},
-	        {"update of state, attempt, worker, errors, losses, source on trial", "new.id"},
-	        {"insert on attempt", "new.trial"},
-	        {"update of worker, outcome on attempt", "new.trial"},
-	        {"insert on history", "new.trial"},
-	        {"insert on trial_input", "new.trial"},
-	        {"insert on study_trial", "new.trial"},
-	        {"update on study_trial", "new.trial"},
-	        {"insert on metric", "new.trial"},
-	        {"update on metric", "new.trial"},
-	        {"insert on result", "new.trial"},
-	        {"update on result", "new.trial"},
-	        {"insert on artifact", "new.trial"},
-	        {"update on artifact", "new.trial"},
-	        {"insert on rung", "new.trial"},
-	        {"update on rung", "new.trial"},
-	        {"insert on upload", "0"}, /* no trial's */
+	static const struct {
+		const char *change, *trial;
+		int of;
+	} watched[] = {
+	        {"insert on trial", "new.id", OF_TRIAL},
+	        {"update of state, attempt, worker, errors, losses, source on trial", "new.id",
+	         OF_TRIAL},
+	        {"insert on attempt", "new.trial", OF_TRIAL},
+	        {"update of worker, outcome on attempt", "new.trial", OF_TRIAL},
+	        {"insert on history", "new.trial", OF_TRIAL},
+	        {"insert on trial_input", "new.trial", OF_TRIAL},
+	        {"insert on study_trial", "new.trial", OF_TRIAL},
+	        {"update on study_trial", "new.trial", OF_TRIAL},
+	        {"insert on result", "new.trial", OF_TRIAL},
+	        {"update on result", "new.trial", OF_TRIAL},
+	        {"insert on metric", "new.trial", OF_METRIC},
+	        {"update on metric", "new.trial", OF_METRIC},
+	        {"insert on artifact", "new.trial", OF_ARTIFACT},
+	        {"update on artifact", "new.trial", OF_ARTIFACT},
+	        {"insert on rung", "new.trial", OF_RUNG},
+	        {"update on rung", "new.trial", OF_RUNG},
+	        {"insert on upload", "0", OF_ALL}, /* no trial's */
 	};
 	/* What was freed, and in which state its trial was. */
 	static const char freed[] =
-	        "create temp table freed(trial, state, newest); create temp trigger note_freed "
+	        "create temp table freed(trial, state, newest); create index temp.freed_needed on "
+	        "freed(trial) where newest; create temp trigger note_freed "
 	        "after update of state on main.artifact when new.state = 'collected' begin "
 	        "insert into freed select id, state, not exists (select 1 from artifact where "
 	        "trial = new.trial and name = 'checkpoint' and state = 'present' and step > "
@@ -293,28 +321,62 @@ static void laws_install(sqlite3 *handle)
 	sqlite3_create_function(handle, "steps", 1, flags, NULL, sql_steps, NULL, NULL);
 	sqlite3_create_function(handle, "on_disk", 1, flags, NULL, sql_on_disk, NULL, NULL);
 	sqlite3_create_function(handle, "lost_limit", 0, flags, NULL, sql_lost_limit, NULL, NULL);
-	sqlite3_create_function(handle, "touch", 1, flags, NULL, sql_touch, NULL, NULL);
+	sqlite3_create_function(handle, "touch", 2, flags, NULL, sql_touch, NULL, NULL);
 	for (size_t i = 0; i < sizeof watched / sizeof *watched; i++) {
 		snprintf(text, sizeof text,
-		         "create temp trigger touch_%zu after %s begin select touch(%s); end", i,
-		         watched[i][0], watched[i][1]);
+		         "create temp trigger touch_%zu after %s begin select touch(%s, %d); end",
+		         i, watched[i].change, watched[i].trial, watched[i].of);
 		disk_must(sqlite3_exec(handle, text, NULL, NULL, NULL), sqlite3_errmsg(handle));
 	}
 	disk_must(sqlite3_exec(handle, freed, NULL, NULL, NULL), sqlite3_errmsg(handle));
 }
 
-static void check(struct sim *s, const struct law *law, size_t count, int64_t argument)
+/* Laws as one statement, a column each: one call of SQLite's in place of sixteen. */
+static char *laws_together(const struct law *law, size_t count)
 {
-	for (size_t i = 0; i < count && !s->broken; i++) {
-		if (sql_get_int(s->db, 0, law[i].violation, argument))
-			broken(s, law[i].law);
-		if (s->db->failure) {
-			printf("%s: %s\n", law[i].law, s->db->error.text);
-			abort();
-		}
-	}
+	struct text all = {0};
+
+	for (size_t i = 0; i < count; i++)
+		text_add(&all, "%s(%s)", i ? ", " : "select ", law[i].violation);
+	return text_take(&all);
 }
-#define CHECK(s, laws, argument) check(s, laws, sizeof(laws) / sizeof *(laws), argument)
+
+static void check(struct sim *s, const struct law *law, size_t count, char **together,
+                  int64_t argument)
+{
+	*together = *together ? *together : laws_together(law, count);
+	struct sql_rows *rows = sql_query(s->db, *together, argument);
+
+	if (!sql_next(rows)) {
+		printf("%s: %s\n", law->law, s->db->error.text);
+		abort();
+	}
+	for (size_t i = 0; i < count; i++)
+		if (sql_int(rows, (int)i))
+			broken(s, law[i].law);
+	sql_end(rows);
+}
+#define CHECK(s, laws, argument)                                                     \
+	do {                                                                         \
+		static char *together_;                                              \
+		check(s, laws, sizeof(laws) / sizeof *(laws), &together_, argument); \
+	} while (0)
+
+/* The laws of one trial that read some of what was touched. */
+static void check_trial(struct sim *s, int64_t trial, int touched)
+{
+	enum { LAWS = sizeof trial_laws / sizeof *trial_laws };
+	static struct {
+		struct law law[LAWS];
+		size_t count;
+		char *together;
+	} of[OF_ALL + 1];
+
+	for (size_t i = 0; i < LAWS && !of[touched].together; i++)
+		if (trial_laws[i].reads & touched)
+			of[touched].law[of[touched].count++] = trial_laws[i].law;
+	check(s, of[touched].law, of[touched].count, &of[touched].together, trial);
+}
 
 /* What waits for a trial that changed may have to change with it. */
 static void touch_dependants(struct sim *s, int64_t trial)
@@ -323,7 +385,7 @@ static void touch_dependants(struct sim *s, int64_t trial)
 	        sql_query(s->db, "select trial from trial_input where input = ?", trial);
 
 	while (sql_next(rows))
-		s->touched[sql_int(rows, 0)] = true;
+		s->touched[sql_int(rows, 0)] |= OF_TRIAL;
 }
 
 /* A lease that ran out although its agent's beat lay in the queue, or, once nothing fails, although
@@ -378,7 +440,7 @@ static void check_all(struct sim *s)
 	int64_t last = sql_get_int(s->db, 0, "select max(id) from trial");
 
 	for (int64_t trial = 1; trial <= last; trial++)
-		CHECK(s, trial_laws, trial);
+		check_trial(s, trial, OF_ALL);
 	CHECK(s, rare_laws, 1);
 	CHECK(s, byte_laws, 1);
 }
@@ -386,11 +448,11 @@ static void check_all(struct sim *s)
 static void check_touched(struct sim *s)
 {
 	for (int64_t trial = 1; trial < TRIALS_MAX; trial++)
-		if (s->touched[trial])
+		if (s->touched[trial] & OF_TRIAL)
 			touch_dependants(s, trial);
 	for (int64_t trial = 1; trial < TRIALS_MAX; trial++)
 		if (s->touched[trial])
-			CHECK(s, trial_laws, trial);
+			check_trial(s, trial, s->touched[trial]);
 	if (s->touched[0])
 		CHECK(s, byte_laws, 1);
 }

@@ -5,7 +5,7 @@
 #include "tests/sim/keys.h"
 #include "tests/sim/laws.h"
 
-enum { TURN_MESSAGES = 6, COMMIT_FAILS = 1, VIEWED = 32 };
+enum { TURN_MESSAGES = 6, RETRY_MS = 500, COMMIT_FAILS = 1, VIEWED = 32 };
 
 static int data_of(void *context, const char *name, const char *path, char digest[SHA256_HEX],
                    struct error *e)
@@ -27,14 +27,13 @@ static int on_commit(void *context)
 
 static void server_boot(struct sim *s)
 {
-	s->up = true;
-	s->commits = 0;
+	s->up = s->more = true;
 	s->coordinator = (struct coordinator){.db = s->db, .options = turn_defaults};
 	struct turn_options *o = &s->coordinator.options;
 	o->lease_ms = LEASE_MS;
 	o->beat_ms = BEAT_MS;
 	o->error_delay_ms = 500;
-	o->chunk = 2;
+	o->chunk = 1 + (int64_t)(s->seed % 8);
 	o->lost_limit = lost_limit(s);
 	o->views = s->seed % VIEWED == 0; /* each makes SQLite prepare all statements again */
 	o->secret = "secret";
@@ -171,7 +170,7 @@ static void delete_bytes(struct sim *s, const struct turn_output *out)
 		}
 		if (b) {
 			b->present = b->corrupt = false;
-			s->touched[0] = true;
+			s->touched[0] = OF_ALL;
 			s->touches++;
 		}
 		memcpy(s->deleted[s->deleted_count++], out->deletions[k], SHA256_HEX);
@@ -206,7 +205,10 @@ static void server_turn(struct sim *s)
 			broken(s, "turns commit once nothing fails");
 		put_back(s, batch, count);
 		count = 0;
+		s->retry_at = s->now + RETRY_MS;
 	} else {
+		s->more = out.more || !in.drained;
+		s->wake_ms = out.wake_ms;
 		check_commit(s);
 		if (s->guarded)
 			check_silence(s, silenced(s, batch, count));
@@ -217,6 +219,13 @@ static void server_turn(struct sim *s)
 	for (int i = 0; i < count; i++)
 		message_release(&batch[i]);
 	turn_output_release(&out);
+}
+
+/* As a coordinator that serves does: it sleeps until something comes, or is due. */
+static bool wakes(const struct sim *s)
+{
+	return s->now >= s->retry_at &&
+	       (s->more || s->inbox_count || s->wake_ms <= s->now + s->wall_offset);
 }
 
 static void on_turn(struct sim *s)
@@ -231,7 +240,7 @@ static void on_turn(struct sim *s)
 		server_boot(s);
 		note(s, "the coordinator starts");
 	}
-	if (s->up && !(faults(s) && s->now < s->stalled_until))
+	if (s->up && !(faults(s) && s->now < s->stalled_until) && wakes(s))
 		server_turn(s);
 }
 #endif

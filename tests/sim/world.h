@@ -28,6 +28,7 @@ enum {
 	DELAY_MS = 1500,                             /* the slowest message */
 	FAULTS_END = 20000,                          /* from here on nothing fails */
 	QUIET = FAULTS_END + DELAY_MS + 4 * BEAT_MS, /* from here on nothing is lost or repeated */
+	REST_MS = DELAY_MS + 4 * BEAT_MS,            /* what is done stays done */
 	END = FAULTS_END + 90000                     /* by then all must be done */
 };
 
@@ -127,6 +128,9 @@ struct sim {
 	int blob_count, slots[BLOB_SLOTS]; /* slots: by name, 1 + where in blobs */
 	bool up; /* the coordinator's process, and what is in its memory: */
 	struct coordinator coordinator;
+	int64_t wake_ms;  /* wall time at which it wants a turn though nothing comes */
+	bool more;        /* it wants one at once */
+	int64_t retry_at; /* after a turn that failed */
 	struct message inbox[1024];
 	int64_t inbox_at[1024];
 	int inbox_count;
@@ -137,7 +141,7 @@ struct sim {
 
 	int64_t checked;          /* history rows that the laws have seen */
 	int64_t commits, touches; /* commits that changed something; rows since the last */
-	bool touched[TRIALS_MAX]; /* 0: the store of bytes */
+	int touched[TRIALS_MAX];  /* OF_… of each (laws.h); 0: the store of bytes */
 	int64_t owner[TRIALS_MAX][ATTEMPTS_MAX];
 	const char *broken; /* the law that was broken */
 };
