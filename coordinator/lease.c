@@ -263,10 +263,16 @@ void lease_expire(struct turn *t)
 		free(why);
 		free(name);
 	}
+	int64_t silent_ms = t->now_ms - t->options->lease_ms;
+	if (!sql_get_int(t->db, 0,
+	                 "select 1 from worker indexed by worker_up where state = 'up' and seen_ms "
+	                 "< ? limit 1",
+	                 silent_ms))
+		return;
 	sql_run(t->db,
 	        "update worker set state = 'lost' where state = 'up' and seen_ms < ? and not "
 	        "exists (select 1 from trial t where t.state = 'leased' and t.worker = worker.id)",
-	        t->now_ms - t->options->lease_ms);
+	        silent_ms);
 }
 
 /* Whether the attempt is the worker's; of the newest, the trial says it. */

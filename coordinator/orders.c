@@ -166,7 +166,7 @@ static void add_leases(struct turn *t, cJSON *holds, const struct heard *heard)
 	        "select trial.id, trial.attempt, w.threads, a.from_artifact, trial.source is not "
 	        "null, trial.held = 2 or w.drain, a.phase is not null from trial join attempt a on "
 	        "a.trial = trial.id and a.attempt = trial.attempt join worker w on w.id = "
-	        "trial.worker where trial.worker = ? and trial.state = 'leased' order by trial.id",
+	        "trial.worker where trial.worker = ? and trial.state = 'leased'",
 	        heard->worker);
 
 	while (sql_next(rows)) {

@@ -259,8 +259,8 @@ static bool finish(struct turn *t, const struct report *r)
 
 	snprintf(why, sizeof why, "attempt %ld finished late", (long)r->attempt);
 	if (r->standing == STANDING_CURRENT)
-		return trial_move(t->db, t->now_ms, r->id, r->attempt, ON_FINISH, NULL);
-	return trial_move(t->db, t->now_ms, r->id, r->trial.attempt, ON_FINISH_LATE, &late);
+		return trial_move_loaded(t->db, t->now_ms, &r->trial, ON_FINISH, NULL);
+	return trial_move_loaded(t->db, t->now_ms, &r->trial, ON_FINISH_LATE, &late);
 }
 
 void on_done(struct turn *t, const cJSON *body)

@@ -194,14 +194,19 @@ static bool arrive_without(struct turn *t, const struct rules *r, const struct p
 /* Whether the trial has measured the metric at its rung; takes the value down. */
 static bool arrive(struct turn *t, const struct rules *r, const struct place *p)
 {
-	return sql_run(t->db,
-	               "insert or ignore into rung(study, bracket, epoch, trial, value, score) "
-	               "select "
-	               "?1, ?2, ?3, trial, value, value * ?6 from metric where trial = ?4 and name "
-	               "= "
-	               "?5 and epoch = ?3 order by step desc limit 1",
-	               r->study, p->bracket, p->until, p->trial, (const char *)r->metric,
-	               r->pruner.maximizes ? 1.0 : -1.0) > 0 ||
+	bool measured = sql_get_int(t->db, 0,
+	                            "select 1 from metric where trial = ? and name = ? and epoch = "
+	                            "? limit 1",
+	                            p->trial, (const char *)r->metric, p->until) == 1;
+
+	if (measured)
+		sql_run(t->db,
+		        "insert or ignore into rung(study, bracket, epoch, trial, value, score) "
+		        "select ?1, ?2, ?3, trial, value, value * ?6 from metric where trial = ?4 "
+		        "and name = ?5 and epoch = ?3 order by step desc limit 1",
+		        r->study, p->bracket, p->until, p->trial, (const char *)r->metric,
+		        r->pruner.maximizes ? 1.0 : -1.0);
+	return measured ||
 	       sql_get_int(t->db, 0,
 	                   "select 1 from rung where study = ? and bracket = ? and epoch = ? and "
 	                   "trial = ?",

@@ -70,7 +70,7 @@ static bool settle(struct sql *db, int64_t now_ms, int64_t id)
 		found = look_at_inputs(db, now_ms, id);
 	enum trial_event event = verdict(t.state, &found);
 	if (event != TRIAL_EVENTS &&
-	    trial_move(db, now_ms, id, t.attempt, event, event == ON_INPUT_ENDED ? &ended : NULL))
+	    trial_move_loaded(db, now_ms, &t, event, event == ON_INPUT_ENDED ? &ended : NULL))
 		return event == ON_INPUTS_READY;
 	sql_run(db, "update trial set unsettled = 0 where id = ?", id);
 	return false;

@@ -137,18 +137,28 @@ static void unsettle_dependants(struct sql *db, int64_t trial)
 bool trial_move(struct sql *db, int64_t now_ms, int64_t trial, int64_t attempt,
                 enum trial_event event, const struct trial_change *change)
 {
-	static const struct trial_change nothing;
-	const struct trial_change *c = change ? change : &nothing;
 	struct trial t;
 
-	if (!trial_load(db, trial, &t) || t.attempt != attempt)
-		return false;
+	return trial_load(db, trial, &t) && t.attempt == attempt &&
+	       trial_move_loaded(db, now_ms, &t, event, change);
+}
+
+bool trial_move_loaded(struct sql *db, int64_t now_ms, const struct trial *loaded,
+                       enum trial_event event, const struct trial_change *change)
+{
+	static const struct trial_change nothing;
+	const struct trial_change *c = change ? change : &nothing;
+	struct trial t = *loaded;
+	int64_t trial = t.id, attempt = t.attempt;
 	enum trial_state to = trial_next(t.state, event);
+
 	if (to == TRIAL_STATES)
 		return false;
 	if (event == ON_BEAT)
-		return sql_run(db, "update trial set lease_until_ms = ? where id = ?",
-		               c->lease_until_ms, trial) == 1;
+		return sql_run(db,
+		               "update trial set lease_until_ms = ? where id = ? and state = "
+		               "'leased' and attempt = ?",
+		               c->lease_until_ms, trial, attempt) == 1;
 	if (event == ON_LEASE)
 		t.attempt = c->attempt ? c->attempt : t.attempt + 1;
 	int64_t worker = to == TRIAL_LEASED ? c->worker : t.worker;

@@ -54,6 +54,10 @@ struct trial_change {
 bool trial_move(struct sql *db, int64_t now_ms, int64_t trial, int64_t attempt,
                 enum trial_event event, const struct trial_change *change);
 
+/* The same of a trial that was loaded: false, too, when it is no longer as it was then. */
+bool trial_move_loaded(struct sql *db, int64_t now_ms, const struct trial *loaded,
+                       enum trial_event event, const struct trial_change *change);
+
 /* A new trial in WAITING; its id. */
 int64_t trial_create(struct sql *db, int64_t now_ms, const char *identity, int64_t ask,
                      int64_t priority);

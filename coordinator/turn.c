@@ -259,16 +259,20 @@ static void list_doomed(struct turn *t)
 static int64_t wake_time(struct turn *t)
 {
 	int64_t lease_ms = t->options->lease_ms;
-	int64_t wake =
-	        sql_get_int(t->db, INT64_MAX,
-	                    "select min(lease_until_ms) from trial indexed by trial_lease where "
-	                    "state = 'leased'");
-	int64_t ready =
-	        sql_get_int(t->db, INT64_MAX,
-	                    "select min(not_before_ms) from trial where state = 'ready' and "
-	                    "held = 0 and not_before_ms > 0 and not_before_ms > ?",
-	                    t->now_ms);
+	struct sql_rows *rows =
+	        sql_query(t->db,
+	                  "select coalesce((select lease_until_ms from trial indexed by "
+	                  "trial_lease where state = 'leased' order by lease_until_ms limit 1), "
+	                  "?2), coalesce((select not_before_ms from trial where state = 'ready' "
+	                  "and held = 0 and not_before_ms > 0 and not_before_ms > ?1 order by "
+	                  "not_before_ms limit 1), ?2)",
+	                  t->now_ms, INT64_MAX);
+	int64_t wake = INT64_MAX, ready = INT64_MAX;
 
+	while (sql_next(rows)) {
+		wake = sql_int(rows, 0);
+		ready = sql_int(rows, 1);
+	}
 	if (wake != INT64_MAX && wake > t->now_ms + lease_ms / 8)
 		wake = t->now_ms + lease_ms / 8;
 	return wake < ready ? wake : ready;

@@ -93,8 +93,9 @@ static bool renew(struct turn *t, int64_t worker, const cJSON *hold)
 
 	if (lease_standing(t, id, attempt, worker, &trial) != STANDING_CURRENT)
 		return false;
-	trial_move(t->db, t->now_ms, id, attempt, ON_BEAT,
-	           &(struct trial_change){.lease_until_ms = t->now_ms + t->options->lease_ms});
+	trial_move_loaded(
+	        t->db, t->now_ms, &trial, ON_BEAT,
+	        &(struct trial_change){.lease_until_ms = t->now_ms + t->options->lease_ms});
 	save_progress(t, id, attempt, hold);
 	return true;
 }
@@ -119,17 +120,57 @@ static void take(struct turn *t, int64_t trial, int64_t worker, struct taken *ta
 	}
 }
 
-/* Slots and memory that the agent says are taken, beyond what the leases that it lists take. */
-static void save_room(struct turn *t, int64_t worker, const cJSON *body, const struct taken *listed)
-{
-	int64_t slots = json_int(body, "free_ranks", 0) + listed->slots;
-	int64_t memory_mb = json_int(body, "free_memory_mb", 0) + listed->memory_mb;
+/* The agent's row, as far as beats change it; mostly they do not. */
+struct row {
+	int64_t ranks, memory_mb, other_slots, other_memory_mb;
+	bool draining, drain, away; /* drain: a person has said so */
+};
 
-	sql_run(t->db,
-	        "update worker set other_slots = max(0, ranks - ?1), other_memory_mb = max(0, "
-	        "memory_mb - ?2) where id = ?3 and (other_slots <> max(0, ranks - ?1) or "
-	        "other_memory_mb <> max(0, memory_mb - ?2))",
-	        slots, memory_mb, worker);
+static struct row row_of(struct sql *db, int64_t worker)
+{
+	struct row row = {0};
+	struct sql_rows *rows =
+	        sql_query(db,
+	                  "select ranks, memory_mb, other_slots, other_memory_mb, state = "
+	                  "'draining', drain, state = 'lost' or state = 'left' from worker where "
+	                  "id = ?",
+	                  worker);
+
+	while (sql_next(rows))
+		row = (struct row){sql_int(rows, 0),      sql_int(rows, 1),
+		                   sql_int(rows, 2),      sql_int(rows, 3),
+		                   sql_int(rows, 4) != 0, sql_int(rows, 5) != 0,
+		                   sql_int(rows, 6) != 0};
+	return row;
+}
+
+/* More room, or less, is news for searches. */
+static void save_state(struct turn *t, int64_t worker, const struct row *row, bool drains)
+{
+	if (drains ? row->draining : !row->away && (!row->draining || row->drain))
+		return;
+	sql_run(t->db, "update worker set state = iif(?, 'draining', 'up') where id = ?", drains,
+	        worker);
+	search_note_agents(t->db);
+}
+
+static int64_t at_least_0(int64_t value)
+{
+	return value > 0 ? value : 0;
+}
+
+/* Slots and memory that the agent says are taken, beyond what the leases that it lists take. */
+static void save_room(struct turn *t, int64_t worker, const struct row *row, const cJSON *body,
+                      const struct taken *listed)
+{
+	int64_t slots = at_least_0(row->ranks - json_int(body, "free_ranks", 0) - listed->slots);
+	int64_t memory_mb = at_least_0(row->memory_mb - json_int(body, "free_memory_mb", 0) -
+	                               listed->memory_mb);
+
+	if (slots != row->other_slots || memory_mb != row->other_memory_mb)
+		sql_run(t->db,
+		        "update worker set other_slots = ?, other_memory_mb = ? where id = ?",
+		        slots, memory_mb, worker);
 }
 
 void on_beat(struct turn *t, const cJSON *body)
@@ -141,18 +182,13 @@ void on_beat(struct turn *t, const cJSON *body)
 
 	if (!worker)
 		return;
-	/* More room, or less, is news for searches. */
-	if (sql_run(t->db,
-	            "update worker set state = iif(?1, 'draining', 'up') where id = ?2 and iif(?1, "
-	            "state <> 'draining', state = 'lost' or state = 'left' or (state = 'draining' "
-	            "and not drain))",
-	            json_bool(body, "draining", false), worker))
-		search_note_agents(t->db);
+	struct row row = row_of(t->db, worker);
+	save_state(t, worker, &row, json_bool(body, "draining", false));
 	cJSON_ArrayForEach (hold, json_at(body, "holds"))
 		if (renew(t, worker, hold))
 			take(t, json_int(hold, "trial", 0), worker, &listed);
 	if (json_at(body, "free_ranks"))
-		save_room(t, worker, body, &listed);
+		save_room(t, worker, &row, body, &listed);
 	turn_hear(t, worker, agent, json_at(body, "holds"), json_int(body, "seq", 0));
 }
 

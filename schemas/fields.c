@@ -230,30 +230,51 @@ static int not_object(const cJSON *value, const char *where, struct error *e)
 	return 1;
 }
 
+static int check_section(const struct field_table *table, const cJSON *object, const char *path,
+                         const char *where, struct error *e);
+
+/* What stands in the table's order is found at `row`. */
+static const struct field *find_at(const struct field_table *table, size_t row, const char *path)
+{
+	if (row < table->count && strcmp(table->rows[row].path, path) == 0)
+		return table->rows + row;
+	return field_find(table, path);
+}
+
 static int check_members(const struct field_table *table, const cJSON *object, const char *section,
                          const char *where, struct error *e)
 {
 	int problems = 0;
+	size_t row = 0;
 	const cJSON *member = NULL;
 
 	cJSON_ArrayForEach (member, object) {
-		char *path = xformat("%s%s", section, member->string);
-		char *at = xformat("%s%s", where, path), *inner = xformat("%s.", path);
+		char *at = xformat("%s%s%s", where, section, member->string);
+		const char *path = at + strlen(where);
 		const struct field *field =
-		        strchr(member->string, '.') ? NULL : field_find(table, path);
+		        strchr(member->string, '.') ? NULL : find_at(table, row, path);
 		bool below = !field && is_section(table, path);
+		row = field ? (size_t)(field - table->rows) + 1 : row;
 		if (!field && !below)
 			problems += unknown(table, path, where, e);
 		else if (field && !cJSON_IsNull(member))
 			problems += field_check(field, member, at, e);
 		else if (below && cJSON_IsObject(member))
-			problems += check_members(table, member, inner, where, e);
+			problems += check_section(table, member, path, where, e);
 		else if (below && !cJSON_IsNull(member))
 			problems += not_object(member, at, e);
-		free(path);
 		free(at);
-		free(inner);
 	}
+	return problems;
+}
+
+static int check_section(const struct field_table *table, const cJSON *object, const char *path,
+                         const char *where, struct error *e)
+{
+	char *section = xformat("%s.", path);
+	int problems = check_members(table, object, section, where, e);
+
+	free(section);
 	return problems;
 }
 

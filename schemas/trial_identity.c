@@ -101,7 +101,7 @@ cJSON *trial_identity_form(const cJSON *trial)
 		const struct field *field = trial_fields.rows + i;
 		const cJSON *value = field_value(&place, filled, field->path);
 		if (value && matters(field, &nature) && !field_is_default(field, value))
-			cJSON_AddItemToObject(form, field->path, cJSON_Duplicate(value, true));
+			cJSON_AddItemToObjectCS(form, field->path, cJSON_Duplicate(value, true));
 	}
 	forget_paths(cJSON_GetObjectItemCaseSensitive(form, "ood.sets"));
 	trial_each_input(filled, add_input, form);

@@ -59,8 +59,8 @@ static void metrics_keep_to_the_credits_and_all_arrive(void **state)
 {
 	enum { STEPS_RUN = 100, CREDITS = 3 };
 	struct coordinator_fake *c = *state;
-	/* Checkpoints part what waits into a message for five steps, of more than METRICS_QUEUED the
-	 * oldest is forgotten: steps come slower than acknowledgements. */
+	/* Checkpoints part what waits into a message for five steps, of more than METRICS_QUEUED
+	 * the oldest is forgotten: steps come slower than acknowledgements. */
 	struct fake_lease *l =
 	        fake_lease_add(c, 1, 1, "{\"steps\": 100000, \"step_ms\": 20}", NULL);
 	c->slow = true;

@@ -119,8 +119,8 @@ static void members_come_first_and_all_are_handed_out(void **state)
 	                           "->> '$.action' = 'ensemble'"),
 	                 1);
 	assert_int_equal(turns_int(&t, "select count(distinct role) from trial_input"), 12);
-	assert_int_equal(turns_int(&t, "select count(*) from trial_input i join specification on "
-	                               "trial = i.input where cast(substr(i.role, 7) as integer) "
+	assert_int_equal(turns_int(&t, "select count(*) from trial_input i join specification p on "
+	                               "p.trial = i.input where cast(substr(i.role, 7) as integer) "
 	                               "<> spec ->> '$.train.seed'"),
 	                 0);
 	turns_release(&t);

@@ -70,7 +70,8 @@ static double mean_rate(struct turns *t, const char *goal, int64_t first)
 		turns_beat(t, "a", "[]");
 		int64_t id = turns_int(t, "select id from trial where state = 'leased'");
 		struct sql_rows *rows = sql_query(
-		        &t->store.db, "select log10(spec ->> '$.train.lr') from specification where trial = ?",
+		        &t->store.db,
+		        "select log10(spec ->> '$.train.lr') from specification where trial = ?",
 		        id);
 		assert_true(sql_next(rows));
 		double rate = sql_real(rows, 0);

@@ -7,7 +7,7 @@
  * While faults last, the laws of laws.h hold after every commit and on every message that leaves;
  * once they stop, everything that is wanted gets done in bounded time, and nothing is done twice.
  * From 200 seeds on every move of trial.def has to be taken; --coverage prints how often each was.
- * Every sixteenth seed is run twice, and must leave the same trace. */
+ * Every 32nd seed is run twice, and must leave the same trace. */
 #include "tests/sim/client.h"
 #include "tests/sim/coverage.h"
 #include "tests/sim/pool.h"
@@ -235,7 +235,7 @@ static const char *run(uint64_t seed, uint64_t *hash)
 
 static int run_seeds(uint64_t first, uint64_t count, uint64_t stride)
 {
-	enum { TWICE = 16 };
+	enum { TWICE = 32 };
 
 	for (uint64_t seed = first; seed < first + count; seed += stride) {
 		uint64_t one = 0, two = 0;

@@ -2,8 +2,8 @@
 #ifndef SIM_SERVER_H
 #define SIM_SERVER_H
 #include "tests/sim/agent.h"
+#include "tests/sim/judge.h"
 #include "tests/sim/keys.h"
-#include "tests/sim/laws.h"
 
 enum { TURN_MESSAGES = 6, RETRY_MS = 500, COMMIT_FAILS = 1, VIEWED = 32 };
 
