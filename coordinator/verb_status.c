@@ -11,9 +11,9 @@
 static const char studies_sql[] =
         "select s.name study, s.state, s.share, count(t.id) trials,"
         " sum(t.state = 'done') done, sum(t.state = 'leased') running,"
-        " sum(t.state in ('waiting', 'ready', 'paused')) waiting,"
+        " sum(t.state = 'waiting' or t.state = 'ready' or t.state = 'paused') waiting,"
         " sum(t.state = 'pruned') stopped,"
-        " sum(t.state in ('failed', 'infeasible', 'skipped')) failed,"
+        " sum(t.state = 'failed' or t.state = 'infeasible' or t.state = 'skipped') failed,"
         " datetime(s.created_ms / 1000, 'unixepoch') launched_utc"
         " from study s left join study_trial st on st.study = s.id and st.role = 'trial'"
         " left join trial t on t.id = st.trial where ?1 in ('', s.name) "

@@ -42,7 +42,8 @@ static const char halved[] =
         "\"min\"}";
 static const char learned[] =
         "{\"sweep\":{\"name\":\"%s\",\"trial\":{\"data\":{\"name\":\"shapes\"},\"model\":{\"name\":"
-        "\"resnet20\"},\"train\":{\"epochs\":5}},\"space\":{\"train.lr\":{\"min\":0.01,\"max\":1}},"
+        "\"resnet20\"},\"train\":{\"epochs\":5}},\"space\":{\"train.lr\":{\"min\":0.01,\"max\":1},"
+        "\"priority\":{\"min\":0,\"max\":3,\"step\":1}},"
         "\"search\":{\"kind\":\"%s\",\"trials\":5,\"startup\":2,\"population\":2,\"parallel\":2},"
         "\"prune\":{\"kind\":\"hyperband\",\"reduction\":2,\"mode\":\"%s\",\"metric\":\"loss\","
         "\"goal\":"
