@@ -94,6 +94,15 @@ static void a_copy_has_all_that_belongs_to_it(void **state)
 }
 
 /* Served with --store, it keeps them elsewhere. */
+static void a_copy_of_nothing_is_refused_and_makes_nothing(void **state)
+{
+	char *none = path_join(folder, "none.db");
+
+	refused(none, to, "no such database");
+	assert_false(file_exists(none));
+	free(none);
+}
+
 static void a_store_that_is_not_there_is_refused(void **state)
 {
 	char *artifacts = path_join(folder, "one.db.artifacts");
@@ -139,6 +148,7 @@ int main(void)
 #define LAW(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 	        LAW(a_copy_has_all_that_belongs_to_it),
+	        LAW(a_copy_of_nothing_is_refused_and_makes_nothing),
 	        LAW(a_store_that_is_not_there_is_refused),
 	        LAW(bytes_that_are_gone_are_counted),
 	        LAW(a_database_is_not_copied_over_itself),

@@ -270,8 +270,8 @@ static void a_full_store_leases_only_what_has_begun(void **state)
 	turns_state(&t, 2, "leased");
 	checkpoint(&t, 2, 1);
 	t.coordinator.options.quota_bytes = BYTES - 1;
-	turns_ended(&t, "a", 2, 1, "yield");
 	turns_ended(&t, "a", 3, 1, "yield");
+	turns_ended(&t, "a", 2, 1, "yield"); /* both are ready now */
 	for (int i = 0; i < 3; i++)
 		turns_beat(&t, "a", "[]");
 	turns_state(&t, 2, "leased");

@@ -292,10 +292,11 @@ static void queues_lead_to_the_first_of_all(void **state)
 			for (int64_t k = 1; k <= STUDIES * TRIALS; k++)
 				if (draw(seed, 2))
 					sql_run(&t.store.db,
-					        "insert into refusal(trial, worker) select ?, "
-					        "max(id) from worker",
+					        "insert into refusal(trial, worker, until_ms) "
+					        "select ?, max(id), 9e15 from worker",
 					        k);
 			int64_t expected = first_of_all(&t, ranks, memory_mb);
+			assert_int_equal(t.store.db.failure, SQLITE_OK);
 			turns_say(&t, name_of(i), WIRE_BEAT,
 			          "{\"agent\":\"a%d\",\"seq\":1,\"free_ranks\":%ld,"
 			          "\"free_memory_mb\":%ld,\"holds\":[]}",

@@ -91,6 +91,8 @@ static inline int turns_say(struct turns *t, const char *route, enum wire_kind k
 	                        .count = format ? 1 : 0,
 	                        .drained = true,
 	                        .free_bytes = -1};
+	if (t->store.db.failure) /* of the test's own: the turn would end for it */
+		fail_msg("%s", t->store.db.error.text);
 	turn_output_release(&t->out);
 	int status = turn_run(&t->coordinator, &in, &t->out, &e);
 	message_release(&m);
