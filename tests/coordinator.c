@@ -65,6 +65,23 @@ static void an_agent_speaks_for_itself_only(void **state)
 	turns_release(&t);
 }
 
+static void another_agents_attempt_is_not_its_own(void **state)
+{
+	struct turns t;
+
+	turns_one(&t);
+	turns_hello(&t, "b");
+	turns_say(&t, "b", WIRE_METRICS,
+	          "{\"agent\":\"b\",\"trial\":1,\"attempt\":1,\"batch\":1,\"rows\":[{\"name\":"
+	          "\"loss\",\"step\":1,\"value\":1}]}");
+	assert_null(turns_reply(&t, WIRE_METRICS_SAVED));
+	turns_done(&t, "b", 1, 1, 0.5);
+	turns_ended(&t, "b", 1, 1, "error");
+	turns_state(&t, 1, "leased");
+	assert_int_equal(turns_int(&t, "select count(*) from metric"), 0);
+	turns_release(&t);
+}
+
 static void a_message_that_is_refused_leaves_no_trace(void **state)
 {
 	struct turns t;
@@ -81,6 +98,49 @@ static void a_message_that_is_refused_leaves_no_trace(void **state)
 	        strstr(json_text(turns_reply(&t, WIRE_ERROR), "text", ""), "64 hex digits"));
 	turns_state(&t, 1, "leased");
 	assert_int_equal(turns_int(&t, "select count(*) from metric"), rows);
+	turns_release(&t);
+}
+
+/* METRICS of trial 1, of that name. */
+static struct message metrics_named(const char *name)
+{
+	char *text = xformat("{\"agent\":\"a\",\"trial\":1,\"attempt\":1,\"batch\":1,\"rows\":["
+	                     "{\"name\":\"before %s\",\"step\":1},{\"name\":\"%s\",\"step\":1}]}",
+	                     name, name);
+	struct message m = message_make(WIRE_METRICS, "a", 1, cJSON_Parse(text));
+
+	free(text);
+	return m;
+}
+
+/* What nobody has foreseen: SQLite refuses the second row of the second message. */
+static void of_a_batch_only_what_is_refused_is_lost(void **state)
+{
+	struct turns t;
+	struct error e = {{0}};
+
+	turns_one(&t);
+	sql_script(&t.store.db, "create trigger trap before insert on metric when new.name = 'b' "
+	                        "begin select raise(abort, 'a trap'); end");
+	struct message three[] = {metrics_named("a"), metrics_named("b"), metrics_named("c")};
+	struct turn_input in = {.wall_ms = t.now_ms,
+	                        .monotonic_ms = t.now_ms,
+	                        .messages = three,
+	                        .count = 3,
+	                        .drained = true,
+	                        .free_bytes = -1};
+	turn_output_release(&t.out);
+	assert_int_equal(turn_run(&t.coordinator, &in, &t.out, &e), 0);
+	assert_int_equal(t.out.count, 3);
+	assert_int_equal(t.out.messages[0].kind, WIRE_METRICS_SAVED);
+	assert_non_null(strstr(json_text(t.out.messages[1].body, "text", ""), "a trap"));
+	assert_int_equal(t.out.messages[2].kind, WIRE_METRICS_SAVED);
+	assert_int_equal(turns_int(&t, "select count(*) from metric where trial = 1 and name in "
+	                               "('before a', 'a', 'before c', 'c')"),
+	                 4);
+	assert_int_equal(turns_int(&t, "select count(*) from metric where name like '%b'"), 0);
+	for (int i = 0; i < 3; i++)
+		message_release(&three[i]);
 	turns_release(&t);
 }
 
@@ -334,7 +394,9 @@ int main(void)
 	        LAW(trials_flow_from_launch_to_done),
 	        LAW(an_unknown_agent_is_asked_to_say_hello_again),
 	        LAW(an_agent_speaks_for_itself_only),
+	        LAW(another_agents_attempt_is_not_its_own),
 	        LAW(a_message_that_is_refused_leaves_no_trace),
+	        LAW(of_a_batch_only_what_is_refused_is_lost),
 	        LAW(repeats_of_done_change_nothing_and_are_answered),
 	        LAW(what_tells_sets_apart_is_stored),
 	        LAW(nodes_of_a_tree_are_stored),
