@@ -26,6 +26,7 @@ static const struct move rare[] = {
         {TRIAL_READY, ON_FINISH_LATE},  /* one in a thousand */
         {TRIAL_WAITING, ON_PRUNE},      /* the same */
         {TRIAL_PAUSED, ON_FINISH_LATE}, /* fewer */
+        {TRIAL_WAITING, ON_FINISH_LATE},
 };
 
 static int64_t (*moved)[TRIAL_EVENTS]; /* by state; of all processes */
