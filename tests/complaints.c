@@ -94,6 +94,29 @@ static void a_late_result_is_not_rejected(void **state)
 	turns_release(&t);
 }
 
+static void a_late_result_is_not_rejected_for_what_is_gone_since(void **state)
+{
+	struct turns t;
+
+	begin(&t);
+	turns_launch(&t, "one", "[4]", true);
+	turns_hello(&t, "a");
+	turns_store(&t, turns_sha);
+	turns_done(&t, "a", 1, 1, 0.5);
+	turns_state(&t, 2, "leased");
+	turns_wait(&t, 31000);
+	turns_state(&t, 2, "ready");
+	sql_run(&t.store.db, "delete from upload");
+	sql_run(&t.store.db, "update trial set unsettled = 1 where id = 2");
+	turns_wait(&t, 1000);
+	turns_state(&t, 2, "waiting");
+	turns_store(&t, turns_sha);
+	turns_done(&t, "a", 2, 1, 0.75);
+	turns_state(&t, 2, "done");
+	assert_int_equal(turns_int(&t, "select value = 0.75 from result where trial = 2"), 1);
+	turns_release(&t);
+}
+
 static void what_does_not_fit_into_memory_is_not_tried_for_ever(void **state)
 {
 	struct turns t;
@@ -359,6 +382,7 @@ int main(void)
 	        cmocka_unit_test(trials_do_not_stay_running_for_ever_after_a_crash),
 	        cmocka_unit_test(a_live_trial_is_not_declared_dead_because_somebody_was_busy),
 	        cmocka_unit_test(a_late_result_is_not_rejected),
+	        cmocka_unit_test(a_late_result_is_not_rejected_for_what_is_gone_since),
 	        cmocka_unit_test(what_does_not_fit_into_memory_is_not_tried_for_ever),
 	        cmocka_unit_test(a_resumed_study_forgets_no_pending_trial_rung_or_sampler),
 	        cmocka_unit_test(a_grid_has_no_duplicates_and_no_gaps),
