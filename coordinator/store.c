@@ -65,7 +65,6 @@ static const char *const migrations[STORE_SCHEMA - 1] = {
         "strict; insert into specification select id, iif(coalesce(spec ->> '$.action', 'train') = "
         "'train', coalesce(spec ->> '$.train.epochs', 1), 0), coalesce(spec ->> "
         "'$.checkpoint.keep', 2), coalesce(spec ->> '$.retry.limit', 3), spec from trial;"
-        "alter table trial drop column spec;"
         "create table rung(study integer not null references study(id), bracket integer not null, "
         "epoch integer not null, trial integer not null references trial(id), value real, score "
         "real, verdict text, primary key (study, bracket, epoch, trial)) strict, without rowid;"
@@ -105,7 +104,10 @@ static const char *const migrations[STORE_SCHEMA - 1] = {
         "create trigger upload_went after delete on upload begin update coordinator set "
         "stored_bytes = stored_bytes - old.bytes; end;"
         "create trigger upload_changed after update of bytes on upload begin update coordinator "
-        "set stored_bytes = stored_bytes + new.bytes - old.bytes; end;",
+        "set stored_bytes = stored_bytes + new.bytes - old.bytes; end;"
+        /* Views name the column: ours are made anew, those of users say so when they are read. */
+        "pragma legacy_alter_table = on; alter table trial drop column spec; pragma "
+        "legacy_alter_table = off;",
 };
 
 static int failed(struct store *s, struct error *e, const char *doing)

@@ -116,6 +116,9 @@ static void make_schema_1(void)
 	        "gpus, memory_mb, data_digest)) strict; pragma foreign_keys = off; drop table ask; "
 	        "alter table old_ask rename to ask; "
 	        "alter table trial add column spec text not null default ''; "
+	        "drop view full_precision_ancestor; create view full_precision_ancestor as select "
+	        "t.id trial, t.id ancestor, t.spec ->> '$.action' depth from trial t; create view "
+	        "theirs as select id, spec from trial; "
 	        "drop table specification; "
 	        "drop table landscape; "
 	        "drop table split_node; drop table ood_metric; drop table ood_curve; "
@@ -155,6 +158,11 @@ static void an_older_schema_is_brought_up_to_date(void **state)
 	assert_int_equal(sql_get_int(&s.db, 0, "pragma user_version"), STORE_SCHEMA);
 	assert_int_equal(sql_get_int(&s.db, 0, "select count(*) from event where text = 'kept'"),
 	                 1);
+	assert_int_equal(sql_get_int(&s.db, 0, "select count(*) from full_precision_ancestor"), 0);
+	assert_int_equal(
+	        sql_get_int(&s.db, 0, "select count(*) from sqlite_schema where name = 'theirs'"),
+	        1);
+	assert_int_equal(s.db.failure, 0);
 	char *migrated = columns_of(&s), *others = others_of(&s);
 	store_close(&s);
 	assert_int_equal(store_open(&s, ":memory:", false, &e), 0);
