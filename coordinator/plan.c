@@ -90,8 +90,12 @@ int plan_make(struct sql *db, const struct sweep_spec *sweep, struct study_diges
 	int status = 0;
 
 	*plan = (struct plan){0};
-	for (int64_t number = 0; number < count && status == 0; number += step) {
+	for (int64_t i = 0; i * step < count && status == 0; i++) {
+		/* Of many, some that differ in every axis: a fixed stride would miss values. */
+		int64_t number = i * step + i % step;
 		struct error problems = {{0}};
+		if (number >= count)
+			break;
 		cJSON *trial = sweep_trial(sweep, number, &problems);
 		if (trial)
 			status = trial_resolve(trial, digests, e);

@@ -214,8 +214,7 @@ static void save_ood(struct turn *t, const struct report *r, const cJSON *body)
 		        "values(?, ?, ?, ?, ?) on conflict do update set value = excluded.value",
 		        r->id, json_text(value, "set", ""), json_text(value, "score", ""),
 		        json_text(value, "metric", ""), json_real(value, "value", NAN));
-	if (r->attempt > 1) /* an earlier one may have had others */
-		sql_run(t->db, "delete from ood_curve where trial = ?", r->id);
+	sql_run(t->db, "delete from ood_curve where trial = ?", r->id);
 	cJSON_ArrayForEach (value, json_at(body, "curves"))
 		sql_run(t->db,
 		        "insert into ood_curve(trial, ood_set, score, curve, point, x, y) "

@@ -60,11 +60,6 @@ static const char *const migrations[STORE_SCHEMA - 1] = {
         "news = 1; create index study_share on study(id, share);"
         "drop index trial_ready; create index trial_ready on trial(study, ask, priority desc, "
         "reached desc, id, not_before_ms) where state = 'ready' and held = 0;"
-        "create table specification(trial integer primary key references trial(id), epochs integer "
-        "not null, checkpoints integer not null, retries integer not null, spec text not null) "
-        "strict; insert into specification select id, iif(coalesce(spec ->> '$.action', 'train') = "
-        "'train', coalesce(spec ->> '$.train.epochs', 1), 0), coalesce(spec ->> "
-        "'$.checkpoint.keep', 2), coalesce(spec ->> '$.retry.limit', 3), spec from trial;"
         "create table rung(study integer not null references study(id), bracket integer not null, "
         "epoch integer not null, trial integer not null references trial(id), value real, score "
         "real, verdict text, primary key (study, bracket, epoch, trial)) strict, without rowid;"
@@ -104,7 +99,13 @@ static const char *const migrations[STORE_SCHEMA - 1] = {
         "create trigger upload_went after delete on upload begin update coordinator set "
         "stored_bytes = stored_bytes - old.bytes; end;"
         "create trigger upload_changed after update of bytes on upload begin update coordinator "
-        "set stored_bytes = stored_bytes + new.bytes - old.bytes; end;"
+        "set stored_bytes = stored_bytes + new.bytes - old.bytes; end;",
+        "create table specification(trial integer primary key references trial(id), epochs integer "
+        "not null, checkpoints integer not null, retries integer not null, spec text not null) "
+        "strict; insert into specification select id, iif(coalesce(spec ->> '$.action', 'train') = "
+        "'train', coalesce(spec ->> '$.train.epochs', 1), 0), coalesce(spec ->> "
+        "'$.checkpoint.keep', 2), coalesce(spec ->> '$.retry.limit', 3), spec from trial;"
+        "drop index if exists trial_state;"
         /* Views name the column: ours are made anew, those of users say so when they are read. */
         "pragma legacy_alter_table = on; alter table trial drop column spec; pragma "
         "legacy_alter_table = off;",

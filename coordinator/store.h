@@ -5,7 +5,7 @@
 #define COORDINATOR_STORE_H
 #include "coordinator/sql.h"
 
-enum { STORE_SCHEMA = 4, STORE_APPLICATION = 0x7472776c /* "trwl" */ };
+enum { STORE_SCHEMA = 5, STORE_APPLICATION = 0x7472776c /* "trwl" */ };
 
 struct store {
 	struct sql db;

@@ -124,7 +124,7 @@ int study_launch(struct turn *t, const cJSON *args, cJSON **result, struct error
 		error_set(e, "launch: there is no sweep");
 		goto end;
 	}
-	if (sweep_spec_parse(sweep, 1, &spec, e) != 0) /* the plan tries the others */
+	if (sweep_spec_parse(sweep, 1, &spec, e) != 0) /* the plan tries others */
 		goto end;
 	fields_fill(&sweep_fields, sweep);
 	int64_t id = study_find(t->db, spec.name, &old, &known);

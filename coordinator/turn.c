@@ -324,7 +324,7 @@ static void run(struct coordinator *c, struct turn *t, const struct turn_input *
 	forget_deleted(t, in);
 	for (size_t i = 0; i < in->count && !t->superseded && !t->db->failure; i++)
 		handle(t, &in->messages[i]);
-	if (t->superseded || t->stumbled) /* nothing is ours to decide, or to delete, any more */
+	if (t->superseded || t->stumbled) /* nothing is ours to decide, or it is decided anew */
 		return;
 	if (in->drained)
 		lease_expire(t);

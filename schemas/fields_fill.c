@@ -75,7 +75,8 @@ static bool is_next(const struct field_place *p, const char *path)
 
 	if (!p->next)
 		return false;
-	return (p->next->type & cJSON_StringIsConst && p->next->string == path + before) ||
+	return (p->next->type & cJSON_StringIsConst &&
+	        (uintptr_t)p->next->string == (uintptr_t)path + before) ||
 	       (strncmp(path, p->part, p->length) == 0 && (!p->length || path[p->length] == '.') &&
 	        strcmp(p->next->string, path + before) == 0);
 }

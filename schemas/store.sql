@@ -1,4 +1,4 @@
--- trawl's database, schema 4.  Written by the coordinator only; read it while it is written.
+-- trawl's database, schema 5.  Written by the coordinator only; read it while it is written.
 -- Of values, one after the other is asked for: for a list SQLite makes a table at every write.
 -- Times are milliseconds since 1970 (UTC).  Views for people are in views.sql.
 

@@ -28,8 +28,8 @@ struct sweep_spec {
 extern const struct field_table sweep_fields;
 
 /* The sweep, defaults filled in; every problem is a line of e with its JSON path.  The rules
- * between the fields of a trial are tried on the first `tried` combinations.  Release with
- * sweep_spec_release, also after a failure. */
+ * between the fields of a trial are tried on the first `tried` combinations, and on until there is
+ * one. Release with sweep_spec_release, also after a failure. */
 int sweep_spec_parse(const cJSON *sweep, int64_t tried, struct sweep_spec *spec, struct error *e);
 /* The same of a sweep that was parsed before: its trials are not tried. */
 int sweep_spec_load(const cJSON *sweep, struct sweep_spec *spec, struct error *e);

@@ -159,10 +159,8 @@ static void repeats_of_done_change_nothing_and_are_answered(void **state)
 	turns_release(&t);
 }
 
-/* Trial 1 ends, with a list of its own in what it says. */
-static void end_with(struct turns *t, const char *list)
+static void end_again(struct turns *t, const char *list)
 {
-	turns_one(t);
 	turns_say(t, "a", WIRE_DONE,
 	          "{\"agent\":\"a\",\"trial\":1,\"attempt\":1,\"numerics\":\"n\",\"batch\":1,"
 	          "\"rows\":[],\"result\":{},\"artifacts\":[],%s}",
@@ -170,22 +168,47 @@ static void end_with(struct turns *t, const char *list)
 	assert_non_null(turns_reply(t, WIRE_DONE_SAVED));
 }
 
+/* Trial 1 ends, with a list of its own in what it says. */
+static void end_with(struct turns *t, const char *list)
+{
+	turns_one(t);
+	end_again(t, list);
+}
+
+static const char curves[] =
+        "\"ood\":[{\"set\":\"svhn\",\"score\":\"energy\",\"metric\":\"auroc\",\"value\":0.75}],"
+        "\"curves\":["
+        "{\"set\":\"svhn\",\"score\":\"energy\",\"curve\":\"roc\",\"x\":0,\"y\":0},"
+        "{\"set\":\"svhn\",\"score\":\"energy\",\"curve\":\"roc\",\"x\":0,\"y\":0.5},"
+        "{\"set\":\"svhn\",\"score\":\"energy\",\"curve\":\"roc\",\"x\":1,\"y\":1}]";
+
 static void what_tells_sets_apart_is_stored(void **state)
 {
 	struct turns t;
 
-	end_with(&t, "\"ood\":["
-	             "{\"set\":\"svhn\",\"score\":\"energy\",\"metric\":\"auroc\",\"value\":0.75}],"
-	             "\"curves\":["
-	             "{\"set\":\"svhn\",\"score\":\"energy\",\"curve\":\"roc\",\"x\":0,\"y\":0},"
-	             "{\"set\":\"svhn\",\"score\":\"energy\",\"curve\":\"roc\",\"x\":0,\"y\":0.5},"
-	             "{\"set\":\"svhn\",\"score\":\"energy\",\"curve\":\"roc\",\"x\":1,\"y\":1}]");
+	end_with(&t, curves);
 	assert_int_equal(turns_int(&t, "select count(*) from ood_metric where ood_set = 'svhn' and "
 	                               "score = 'energy' and metric = 'auroc' and value = 0.75"),
 	                 1);
 	assert_int_equal(turns_int(&t, "select group_concat(y, ',') = '0.0,0.5,1.0' from (select y "
 	                               "from ood_curve where curve = 'roc' order by point)"),
 	                 1);
+	turns_release(&t);
+}
+
+/* Its bytes went, so that it was to be made again; then the first attempt says its result anew. */
+static void a_result_with_curves_is_taken_twice(void **state)
+{
+	struct turns t;
+
+	end_with(&t, curves);
+	sql_run(&t.store.db, "update trial set state = 'waiting', ended_ms = null, unsettled = 1");
+	turns_wait(&t, 1000);
+	turns_beat(&t, "a", "[]");
+	assert_int_equal(turns_int(&t, "select attempt from trial where state = 'leased'"), 2);
+	end_again(&t, curves);
+	turns_state(&t, 1, "done");
+	assert_int_equal(turns_int(&t, "select count(*) from ood_curve"), 3);
 	turns_release(&t);
 }
 
@@ -399,6 +422,7 @@ int main(void)
 	        LAW(of_a_batch_only_what_is_refused_is_lost),
 	        LAW(repeats_of_done_change_nothing_and_are_answered),
 	        LAW(what_tells_sets_apart_is_stored),
+	        LAW(a_result_with_curves_is_taken_twice),
 	        LAW(nodes_of_a_tree_are_stored),
 	        LAW(points_of_a_landscape_are_stored),
 	        LAW(old_checkpoints_go_but_the_newest_and_the_best_stay),

@@ -192,8 +192,9 @@ static int64_t work_left(struct sim *s)
 static void run_to_end(struct sim *s)
 {
 	int64_t looked = FAULTS_END, left = 1, since = 0;
+	int64_t rest = s->seed % 8 ? REST_MS : DELAY_MS + LEASE_MS; /* till no lease is left */
 
-	while (!s->broken && s->now < END && !(left == 0 && s->now > since + REST_MS)) {
+	while (!s->broken && s->now < END && !(left == 0 && s->now > since + rest)) {
 		step(s);
 		if (s->now < looked + 500)
 			continue;

@@ -280,6 +280,44 @@ static void filling_twice_changes_nothing(void **state)
 	cJSON_Delete(trial);
 }
 
+/* Pieces of cJSON's that are not given back. */
+static int64_t alive;
+
+static void *take_counted(size_t bytes)
+{
+	alive++;
+	return malloc(bytes);
+}
+
+static void give_counted(void *piece)
+{
+	alive -= piece != NULL;
+	free(piece);
+}
+
+/* Names of a filled object are the table's, and those of what is put there are not. */
+static void nothing_is_lost_when_values_are_put_or_patched(void **state)
+{
+	cJSON_InitHooks(&(cJSON_Hooks){take_counted, give_counted});
+	cJSON *trial = parse(plain);
+	trial_fill(trial);
+	cJSON *patch = parse("{\"train\": {\"lr\": 0.5, \"epochs\": null}, \"seed\": {\"a\": 1}}");
+	cJSON *values = parse("{\"train.lr\": 0.25, \"model.name\": \"resnet56\"}");
+	const cJSON *value;
+	cJSON_ArrayForEach (value, values)
+		json_put(trial, value->string, cJSON_Duplicate(value, true));
+	assert_float_equal(json_at(trial, "train.lr")->valuedouble, 0.25, 0);
+	trial = json_merge_patch(trial, patch);
+	assert_float_equal(json_at(trial, "train.lr")->valuedouble, 0.5, 0);
+	assert_null(json_at(trial, "train.epochs"));
+	trial_fill(trial);
+	cJSON_Delete(trial);
+	cJSON_Delete(patch);
+	cJSON_Delete(values);
+	cJSON_InitHooks(NULL);
+	assert_int_equal(alive, 0);
+}
+
 static void every_default_passes_its_own_check(void **state)
 {
 	const struct field_table *tables[] = {&trial_fields, &sweep_fields};
@@ -341,6 +379,7 @@ int main(void)
 	        cmocka_unit_test(rules_between_fields_are_checked),
 	        cmocka_unit_test(struct_holds_given_values_and_defaults),
 	        cmocka_unit_test(filling_twice_changes_nothing),
+	        cmocka_unit_test(nothing_is_lost_when_values_are_put_or_patched),
 	        cmocka_unit_test(every_default_passes_its_own_check),
 	        cmocka_unit_test(help_shows_every_field),
 	        cmocka_unit_test(schema_files_agree_with_the_tables),

@@ -16,6 +16,24 @@ static void a_launch_makes_the_trials_and_their_shared_parent(void **state)
 	turns_release(&t);
 }
 
+/* Of so many, every second is looked at, but not always with the same of the last field's two
+ * values. */
+static void a_mistake_in_every_second_of_many_combinations_is_found(void **state)
+{
+	struct turns t;
+
+	turns_init(&t);
+	turns_request(&t, "launch",
+	              "{\"sweep\":{\"name\":\"many\",\"trial\":{\"data\":{\"name\":\"shapes\"},"
+	              "\"model\":{\"name\":\"resnet20\"},\"train\":{\"epochs\":0},\"quant\":{"
+	              "\"weight_bits\":4,\"fold_batch_norm\":true}},\"space\":{\"train.seed\":{"
+	              "\"min\":1,\"max\":2000,\"step\":1},\"quant.scale\":{\"values\":[\"max\","
+	              "\"lsq\"]}}}}");
+	assert_non_null(strstr(turns_refusal(&t), "quant.fold_batch_norm"));
+	assert_int_equal(turns_int(&t, "select count(*) from study"), 0);
+	turns_release(&t);
+}
+
 static void a_repeated_launch_makes_nothing_new(void **state)
 {
 	struct turns t;
@@ -299,6 +317,7 @@ int main(void)
 #define LAW(name) cmocka_unit_test(name)
 	const struct CMUnitTest tests[] = {
 	        LAW(a_launch_makes_the_trials_and_their_shared_parent),
+	        LAW(a_mistake_in_every_second_of_many_combinations_is_found),
 	        LAW(a_repeated_launch_makes_nothing_new),
 	        LAW(more_values_extend_a_study),
 	        LAW(a_field_with_a_when_makes_no_gaps),

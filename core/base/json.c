@@ -175,6 +175,8 @@ static void put_member(cJSON *object, cJSON *old, const char *name, cJSON *value
 	if (!old) {
 		cJSON_AddItemToObject(object, name, value);
 	} else if (old->type & cJSON_StringIsConst) {
+		if (!(value->type & cJSON_StringIsConst))
+			cJSON_free(value->string); /* the key that it had elsewhere */
 		value->string = old->string;
 		value->type |= cJSON_StringIsConst;
 		cJSON_ReplaceItemViaPointer(object, old, value);

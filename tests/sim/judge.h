@@ -298,7 +298,7 @@ static void check_promise(struct sim *s, const struct message *m)
 	         "step = ?3 and ?2 > 0"},
 	        /* Who wants it anew in the very turn came after it. */
 	        {WIRE_DONE_SAVED, "a result is acknowledged after it is stored, or nobody needs it",
-	         "select state = 'done' or attempt > ?2 or state in ('waiting', 'cancelled', "
+	         "select state = 'done' or attempt > ?2 or state in ('cancelled', "
 	         "'skipped', 'pruned', 'failed', 'infeasible') or ?3 > 0 or exists (select 1 from "
 	         "history h where h.trial = ?1 and h.attempt = ?2 and h.event in ('finish', "
 	         "'finish_late', 'yield', 'input_lost')) or exists (select 1 from history h where "
