@@ -50,16 +50,21 @@ static bool is_there(struct client *c, struct error *e)
 }
 
 /* SQLite opens an empty file, and anybody's database, without a word. */
-static bool is_ours(sqlite3 *db)
+static int check_file(sqlite3 *db, const char *path, struct error *e)
 {
 	struct rows r;
-	bool ours = false;
-	if (!query_run(db, "select application_id id from pragma_application_id", NULL, 0,
-	               (struct query_limits){0}, &r, NULL)) {
-		ours = rows_int(&r, 0, "id", 0) == STORE_APPLICATION;
+	int64_t application = 0, version = 0;
+	if (!query_run(db,
+	               "select a.application_id id, u.user_version version from "
+	               "pragma_application_id a, pragma_user_version u",
+	               NULL, 0, (struct query_limits){0}, &r, NULL)) {
+		application = rows_int(&r, 0, "id", 0);
+		version = rows_int(&r, 0, "version", 0);
 		rows_release(&r);
 	}
-	return ours;
+	return application == STORE_APPLICATION
+	               ? store_readable(path, version, e)
+	               : error_set(e, "%s: is not a database of trawl", path);
 }
 
 struct database *database_open(const char *where, bool create, struct error *e)
@@ -81,8 +86,7 @@ struct database *database_open(const char *where, bool create, struct error *e)
 	} else if (file_exists(path) || !local_create(path, e)) {
 		d->file = query_open(path, e);
 	}
-	if (d->file && !create && !is_ours(d->file)) {
-		error_set(e, "%s: is not a database of trawl", path);
+	if (d->file && !create && check_file(d->file, path, e)) {
 		sqlite3_close(d->file);
 		d->file = NULL;
 	}

@@ -130,6 +130,21 @@ static int open_handle(struct store *s, int flags, struct error *e)
 	return 0;
 }
 
+int store_readable(const char *path, int64_t version, struct error *e)
+{
+	if (version > STORE_SCHEMA)
+		return error_set(e,
+		                 "%s: has schema %ld, this trawl knows schemas up to %d: use the "
+		                 "newer trawl that wrote it",
+		                 path, (long)version, STORE_SCHEMA);
+	if (version < STORE_SCHEMA)
+		return error_set(e,
+		                 "%s: has schema %ld, this trawl reads %d: `trawl serve` brings it "
+		                 "up to date",
+		                 path, (long)version, STORE_SCHEMA);
+	return 0;
+}
+
 static int check_version(struct store *s, int64_t *version, struct error *e)
 {
 	int64_t application = sql_get_int(&s->db, 0, "pragma application_id");
@@ -140,12 +155,7 @@ static int check_version(struct store *s, int64_t *version, struct error *e)
 		return failed(s, e, "cannot be read");
 	if (tables && application != STORE_APPLICATION)
 		return error_set(e, "%s: is not a database of trawl", s->path);
-	if (*version > STORE_SCHEMA)
-		return error_set(e,
-		                 "%s: has schema %ld, this trawl knows schemas up to %d: "
-		                 "use the newer trawl that wrote it",
-		                 s->path, (long)*version, STORE_SCHEMA);
-	return 0;
+	return *version > STORE_SCHEMA ? store_readable(s->path, *version, e) : 0;
 }
 
 static int create(struct store *s)
@@ -279,12 +289,7 @@ int store_open_reader(struct store *s, const char *path, struct error *e)
 		return -1;
 	}
 	sql_script(&s->db, "pragma query_only = on");
-	if (check_version(s, &version, e) != 0 ||
-	    (version < STORE_SCHEMA &&
-	     error_set(
-	             e,
-	             "%s: has schema %ld, this trawl reads %d: `trawl serve` brings it up to date",
-	             path, (long)version, STORE_SCHEMA) != 0)) {
+	if (check_version(s, &version, e) != 0 || store_readable(path, version, e) != 0) {
 		store_close(s);
 		return -1;
 	}

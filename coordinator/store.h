@@ -27,6 +27,9 @@ int store_announce(struct store *s, const char *endpoint, const char *url, const
 /* Opens it for reading only, beside a running coordinator. */
 int store_open_reader(struct store *s, const char *path, struct error *e);
 
+/* Whether a file of that schema can be read as it is; if not, what to do. */
+int store_readable(const char *path, int64_t version, struct error *e);
+
 void store_close(struct store *s);
 
 /* Where the coordinator that owns, or last owned, the database is reached; null when none was.  The

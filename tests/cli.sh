@@ -199,6 +199,8 @@ law a_newer_schema_is_refused newer
 echo "not a database, but long enough to look like one at first sight" >"$dir/text.db"
 : >"$dir/empty.db"
 law an_empty_file_is_no_database refuses 1 "empty.db: is not a database of trawl" "$trawl" status --db "$dir/empty.db"
+sqlite3 "$dir/values.db" "vacuum into '$dir/older.db'" && sqlite3 "$dir/older.db" "pragma user_version = 3"
+law an_older_database_says_what_to_do refuses 1 "brings it up to date" "$trawl" best --db "$dir/older.db"
 law what_is_no_database_is_refused refuses 1 "text.db" "$trawl" status --db "$dir/text.db"
 echo "$good passed, $bad failed"
 [ $bad = 0 ]
