@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -33,6 +34,24 @@ const char *database_path(const char *where)
 {
 	const char *set = getenv("TRAWL_DB");
 	return where ? where : set && *set ? set : "trawl.db";
+}
+
+static int check_folder(const char *path, struct error *e)
+{
+	struct stat s;
+	return stat(path, &s) == 0 && S_ISDIR(s.st_mode)
+	               ? error_set(e, "--db %s: is a folder; a file in it is wanted, %s/trawl.db",
+	                           path, path)
+	               : 0;
+}
+
+int database_check_file(const char *path, const char *verb, struct error *e)
+{
+	if (strstr(path, "://"))
+		return error_set(
+		        e, "--db %s: %s needs a file; `trawl launch --db %s` sends a sweep there",
+		        path, verb, path);
+	return check_folder(path, e);
 }
 
 char *database_beside(const char *path, const char *what)
@@ -67,29 +86,49 @@ static int check_file(sqlite3 *db, const char *path, struct error *e)
 	               : error_set(e, "%s: is not a database of trawl", path);
 }
 
+static sqlite3 *open_file(const char *path, bool create, struct error *e)
+{
+	bool there = file_exists(path);
+	if (check_folder(path, e))
+		return NULL;
+	if (!there && !create) {
+		error_set(e,
+		          "%s: no such database; `trawl launch` or `trawl run` makes one (--db "
+		          "says where)",
+		          path);
+		return NULL;
+	}
+	sqlite3 *file = there || !local_create(path, e) ? query_open(path, e) : NULL;
+	if (file && !create && check_file(file, path, e)) {
+		sqlite3_close(file);
+		file = NULL;
+	}
+	return file;
+}
+
+static struct client *open_client(const char *endpoint, struct error *e)
+{
+	struct client *c = NULL;
+	if (strchr(endpoint, ','))
+		error_set(e, "--db %s: wants one address (agents know several)", endpoint);
+	else
+		c = client_open(endpoint, NULL, NULL, e);
+	if (c && !is_there(c, e)) {
+		client_close(c);
+		c = NULL;
+	}
+	return c;
+}
+
 struct database *database_open(const char *where, bool create, struct error *e)
 {
 	struct database *d = xcalloc(1, sizeof *d);
 	const char *path = database_path(where);
 	d->where = xstrdup(path);
-	if (strstr(path, "://")) {
-		d->client = client_open(path, NULL, NULL, e);
-		if (d->client && !is_there(d->client, e)) {
-			client_close(d->client);
-			d->client = NULL;
-		}
-	} else if (!file_exists(path) && !create) {
-		error_set(e,
-		          "%s: no such database; `trawl launch` or `trawl run` makes one (--db "
-		          "says where)",
-		          path);
-	} else if (file_exists(path) || !local_create(path, e)) {
-		d->file = query_open(path, e);
-	}
-	if (d->file && !create && check_file(d->file, path, e)) {
-		sqlite3_close(d->file);
-		d->file = NULL;
-	}
+	if (strstr(path, "://"))
+		d->client = open_client(path, e);
+	else
+		d->file = open_file(path, create, e);
 	if (d->client || d->file)
 		return d;
 	database_close(d);

@@ -9,6 +9,9 @@ struct database;
 /* The meaning of --db: `where`, else $TRAWL_DB, else ./trawl.db. */
 const char *database_path(const char *where);
 
+/* Refuses what cannot be the path of a database file: an address, a folder. */
+int database_check_file(const char *path, const char *verb, struct error *e);
+
 /* Opens a file, "tcp://…" or "ipc://…" (null: see database_path).  A file that does not exist is an
  * error unless `create`: then it is made, with its tables. */
 struct database *database_open(const char *where, bool create, struct error *e);

@@ -342,11 +342,8 @@ static int prepare(struct run *r, const struct options *o, struct error *e)
 	r->workers = (int)workers;
 	r->path = database_path(option_text(o, "--db", NULL));
 	verb_data_roots(o);
-	if (strstr(r->path, "://"))
-		return error_set(
-		        e,
-		        "--db %s: run needs a file; `trawl launch --db %s` sends the sweep there",
-		        r->path, r->path);
+	if (database_check_file(r->path, "run", e))
+		return -1;
 	r->work = database_beside(r->path, "work");
 	return folder_make(r->work, e);
 }

@@ -76,7 +76,8 @@ int verb_serve(const struct options *o, struct error *e)
 	    strncmp(how.http_url, "https://", 8))
 		return error_set(e, "--http-url %s: http://HOST:PORT or https:// is wanted",
 		                 how.http_url);
-	if (http_place(option_text(o, "--http", ""), host, &how.http_port, e) ||
+	if (database_check_file(how.database, "serve", e) ||
+	    http_place(option_text(o, "--http", ""), host, &how.http_port, e) ||
 	    option_bytes(o, "--artifact-quota", 0, &how.artifact_quota, e) ||
 	    option_int(o, "--lease", 1, LEASE_MAX_S, 0, &lease_s, e))
 		return -1;

@@ -201,6 +201,10 @@ echo "not a database, but long enough to look like one at first sight" >"$dir/te
 law an_empty_file_is_no_database refuses 1 "empty.db: is not a database of trawl" "$trawl" status --db "$dir/empty.db"
 sqlite3 "$dir/values.db" "vacuum into '$dir/older.db'" && sqlite3 "$dir/older.db" "pragma user_version = 3"
 law an_older_database_says_what_to_do refuses 1 "brings it up to date" "$trawl" best --db "$dir/older.db"
+law a_folder_is_no_database refuses 1 "is a folder" "$trawl" status --db "$dir"
+law a_folder_is_not_served refuses 1 "is a folder" "$trawl" serve --db "$dir"
+law an_address_is_not_served refuses 1 "needs a file" "$trawl" serve --db tcp://127.0.0.1:1
+law one_address_is_asked refuses 1 "wants one address" "$trawl" status --db tcp://127.0.0.1:1,tcp://127.0.0.1:2
 law what_is_no_database_is_refused refuses 1 "text.db" "$trawl" status --db "$dir/text.db"
 echo "$good passed, $bad failed"
 [ $bad = 0 ]
