@@ -7,7 +7,7 @@
  * While faults last, the laws of laws.h hold after every commit and on every message that leaves;
  * once they stop, everything that is wanted gets done in bounded time, and nothing is done twice.
  * From 200 seeds on every move of trial.def has to be taken; --coverage prints how often each was.
- * Every 32nd seed is run twice, and must leave the same trace. */
+ * Every 64th seed is run twice, and must leave the same trace. */
 #include "tests/sim/client.h"
 #include "tests/sim/coverage.h"
 #include "tests/sim/pool.h"
@@ -192,7 +192,7 @@ static int64_t work_left(struct sim *s)
 static void run_to_end(struct sim *s)
 {
 	int64_t looked = FAULTS_END, left = 1, since = 0;
-	int64_t rest = s->seed % 8 ? REST_MS : DELAY_MS + LEASE_MS; /* till no lease is left */
+	int64_t rest = s->seed % 16 ? REST_MS : DELAY_MS + LEASE_MS; /* till no lease is left */
 
 	while (!s->broken && s->now < END && !(left == 0 && s->now > since + rest)) {
 		step(s);
@@ -236,7 +236,7 @@ static const char *run(uint64_t seed, uint64_t *hash)
 
 static int run_seeds(uint64_t first, uint64_t count, uint64_t stride)
 {
-	enum { TWICE = 32 };
+	enum { TWICE = 64 };
 
 	for (uint64_t seed = first; seed < first + count; seed += stride) {
 		uint64_t one = 0, two = 0;

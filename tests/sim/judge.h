@@ -258,7 +258,7 @@ static void check_touched(struct sim *s)
 
 static void check_commit(struct sim *s)
 {
-	enum { ALL_AFTER = 64 };
+	enum { ALL_AFTER = 128 };
 	int64_t last = 0;
 
 	if (!s->touches)
