@@ -62,6 +62,21 @@ bool artifact_of_input(struct sql *db, int64_t trial, struct artifact *a)
 	        a);
 }
 
+bool artifact_of_source(struct sql *db, int64_t trial, struct artifact *a)
+{
+	return load(sql_query(db,
+	                      "select 0, bytes, 0, sha256 from upload where sha256 = (select "
+	                      "source from trial where id = ?)",
+	                      trial),
+	            a);
+}
+
+bool artifact_load(struct sql *db, int64_t id, struct artifact *a)
+{
+	return load(sql_query(db, "select id, bytes, step, sha256 from artifact where id = ?", id),
+	            a);
+}
+
 void artifact_add(struct sql *db, int64_t now_ms, const struct artifact_new *a)
 {
 	sql_run(db,

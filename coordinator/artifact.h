@@ -28,6 +28,12 @@ bool artifact_resume(struct sql *db, int64_t trial, struct artifact *a);
  * false when the bytes are gone. */
 bool artifact_of_input(struct sql *db, int64_t trial, struct artifact *a);
 
+/* The file that the trial starts from; false when its bytes are gone. */
+bool artifact_of_source(struct sql *db, int64_t trial, struct artifact *a);
+
+/* The one of that id; false when there is none. */
+bool artifact_load(struct sql *db, int64_t id, struct artifact *a);
+
 struct artifact_new {
 	int64_t trial, attempt, step, bytes;
 	const char *sha256, *name, *numerics;

@@ -3,7 +3,6 @@
 #include "coordinator/prune.h"
 #include "coordinator/turn.h"
 #include "core/base/json.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,25 +50,6 @@ static void add_input(cJSON *inputs, const struct artifact *a, const char *role)
 	cJSON_AddItemToArray(inputs, input);
 }
 
-/* The file's bytes; false when they are gone. */
-static bool add_source(struct turn *t, cJSON *inputs, int64_t trial)
-{
-	struct artifact a = {0};
-	struct sql_rows *rows =
-	        sql_query(t->db,
-	                  "select sha256, bytes from upload where sha256 = (select source from "
-	                  "trial where id = ?)",
-	                  trial);
-
-	if (!sql_next(rows))
-		return false;
-	a.bytes = sql_int(rows, 1);
-	snprintf(a.sha256, sizeof a.sha256, "%s", sql_text(rows, 0));
-	sql_end(rows);
-	add_input(inputs, &a, "start_from");
-	return true;
-}
-
 /* False when the bytes of one are gone: without it the trial would give another result. */
 static bool add_inputs(struct turn *t, cJSON *hold, const struct leased *l)
 {
@@ -87,24 +67,22 @@ static bool add_inputs(struct turn *t, cJSON *hold, const struct leased *l)
 		if (there)
 			add_input(inputs, &a, sql_text(rows, 1));
 	}
-	return (!l->from_file || add_source(t, inputs, l->trial)) && complete;
+	if (!l->from_file)
+		return complete;
+	bool there = artifact_of_source(t->db, l->trial, &a);
+	if (there)
+		add_input(inputs, &a, "start_from");
+	return complete && there;
 }
 
 static cJSON *resume_of(struct turn *t, int64_t artifact)
 {
-	struct artifact a = {0};
-	struct sql_rows *rows =
-	        artifact ? sql_query(t->db, "select sha256, bytes, step from artifact where id = ?",
-	                             artifact)
-	                 : NULL;
+	struct artifact a;
 
-	if (!sql_next(rows))
+	if (!artifact || !artifact_load(t->db, artifact, &a))
 		return cJSON_CreateNull();
-	a.bytes = sql_int(rows, 1);
-	snprintf(a.sha256, sizeof a.sha256, "%s", sql_text(rows, 0));
 	cJSON *resume = bytes_of(&a);
-	cJSON_AddNumberToObject(resume, "step", (double)sql_int(rows, 2));
-	sql_end(rows);
+	cJSON_AddNumberToObject(resume, "step", (double)a.step);
 	return resume;
 }
 

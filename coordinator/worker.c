@@ -16,11 +16,14 @@ static int64_t worker_of(struct sql *db, const char *agent)
 	return sql_get_int(db, 0, "select id from worker where agent = ?", agent);
 }
 
+static int64_t no_less(int64_t value, int64_t least)
+{
+	return value < least ? least : value;
+}
+
 static int64_t at_least(const cJSON *body, const char *key, int64_t least)
 {
-	int64_t value = json_int(body, key, least);
-
-	return value < least ? least : value;
+	return no_less(json_int(body, key, least), least);
 }
 
 void on_hello(struct turn *t, const cJSON *body)
@@ -105,24 +108,9 @@ struct taken {
 	int64_t slots, memory_mb;
 };
 
-static void take(struct turn *t, int64_t trial, int64_t worker, struct taken *taken)
-{
-	struct sql_rows *rows =
-	        sql_query(t->db,
-	                  "select a.ranks * ((a.threads + w.threads - 1) / w.threads), a.memory_mb "
-	                  "from trial join ask a on a.id = trial.ask join worker w on w.id = ?2 "
-	                  "where trial.id = ?1",
-	                  trial, worker);
-
-	while (sql_next(rows)) {
-		taken->slots += sql_int(rows, 0);
-		taken->memory_mb += sql_int(rows, 1);
-	}
-}
-
-/* The agent's row, as far as beats change it; mostly they do not. */
+/* The agent's row, as far as beats need or change it; mostly they change nothing. */
 struct row {
-	int64_t ranks, memory_mb, other_slots, other_memory_mb;
+	int64_t ranks, threads, memory_mb, other_slots, other_memory_mb;
 	bool draining, drain, away; /* drain: a person has said so */
 };
 
@@ -131,17 +119,34 @@ static struct row row_of(struct sql *db, int64_t worker)
 	struct row row = {0};
 	struct sql_rows *rows =
 	        sql_query(db,
-	                  "select ranks, memory_mb, other_slots, other_memory_mb, state = "
+	                  "select ranks, threads, memory_mb, other_slots, other_memory_mb, state = "
 	                  "'draining', drain, state = 'lost' or state = 'left' from worker where "
 	                  "id = ?",
 	                  worker);
 
 	while (sql_next(rows))
-		row = (struct row){sql_int(rows, 0),      sql_int(rows, 1),
-		                   sql_int(rows, 2),      sql_int(rows, 3),
-		                   sql_int(rows, 4) != 0, sql_int(rows, 5) != 0,
-		                   sql_int(rows, 6) != 0};
+		row = (struct row){.ranks = sql_int(rows, 0),
+		                   .threads = sql_int(rows, 1),
+		                   .memory_mb = sql_int(rows, 2),
+		                   .other_slots = sql_int(rows, 3),
+		                   .other_memory_mb = sql_int(rows, 4),
+		                   .draining = sql_int(rows, 5) != 0,
+		                   .drain = sql_int(rows, 6) != 0,
+		                   .away = sql_int(rows, 7) != 0};
 	return row;
+}
+
+static void take(struct turn *t, int64_t trial, const struct row *row, struct taken *taken)
+{
+	struct sql_rows *rows = sql_query(t->db,
+	                                  "select a.ranks, a.threads, a.memory_mb from trial join "
+	                                  "ask a on a.id = trial.ask where trial.id = ?",
+	                                  trial);
+
+	while (sql_next(rows)) {
+		taken->slots += lease_slots(sql_int(rows, 0), sql_int(rows, 1), row->threads);
+		taken->memory_mb += sql_int(rows, 2);
+	}
 }
 
 /* More room, or less, is news for searches. */
@@ -154,18 +159,13 @@ static void save_state(struct turn *t, int64_t worker, const struct row *row, bo
 	search_note_agents(t->db);
 }
 
-static int64_t at_least_0(int64_t value)
-{
-	return value > 0 ? value : 0;
-}
-
 /* Slots and memory that the agent says are taken, beyond what the leases that it lists take. */
 static void save_room(struct turn *t, int64_t worker, const struct row *row, const cJSON *body,
                       const struct taken *listed)
 {
-	int64_t slots = at_least_0(row->ranks - json_int(body, "free_ranks", 0) - listed->slots);
-	int64_t memory_mb = at_least_0(row->memory_mb - json_int(body, "free_memory_mb", 0) -
-	                               listed->memory_mb);
+	int64_t slots = no_less(row->ranks - json_int(body, "free_ranks", 0) - listed->slots, 0);
+	int64_t memory_mb = no_less(
+	        row->memory_mb - json_int(body, "free_memory_mb", 0) - listed->memory_mb, 0);
 
 	if (slots != row->other_slots || memory_mb != row->other_memory_mb)
 		sql_run(t->db,
@@ -186,7 +186,7 @@ void on_beat(struct turn *t, const cJSON *body)
 	save_state(t, worker, &row, json_bool(body, "draining", false));
 	cJSON_ArrayForEach (hold, json_at(body, "holds"))
 		if (renew(t, worker, hold))
-			take(t, json_int(hold, "trial", 0), worker, &listed);
+			take(t, json_int(hold, "trial", 0), &row, &listed);
 	if (json_at(body, "free_ranks"))
 		save_room(t, worker, &row, body, &listed);
 	turn_hear(t, worker, agent, json_at(body, "holds"), json_int(body, "seq", 0));
