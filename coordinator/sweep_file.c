@@ -12,11 +12,11 @@ static char *find(const char *folder, const char *path)
 {
 	char *beside = path_join(folder, path);
 
-	if (path[0] == '/' || file_exists(path) || !file_exists(beside)) {
+	if (path[0] == '/' || path_leads(path) || !path_leads(beside)) {
 		free(beside);
 		return xstrdup(path);
 	}
-	char *absolute = realpath(beside, NULL);
+	char *absolute = path_real(beside);
 	free(beside);
 	return absolute ? absolute : xstrdup(path);
 }

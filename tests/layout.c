@@ -76,6 +76,37 @@ static void grey_is_given_three_times(void **state)
 	place_remove(&p);
 }
 
+/* Two sets in one archive, each below a folder of its own. */
+static void a_folder_inside_of_an_archive_is_a_source(void **state)
+{
+	struct place p = place_new(), inner = p;
+	char *archive = xformat("%s/both.tar.gz", p.folder);
+
+	inner.source = xformat("%s/digits", p.source);
+	put_digits(&inner);
+	put_file(p.source, "letters/t10k-images-idx3-ubyte", "bad", 3);
+	put_file(p.source, "digits2/t10k-images-idx3-ubyte", "bad", 3);
+	pack(p.source, "./both/", archive);
+	for (int slash = 0; slash < 2; slash++) {
+		char *source = xformat("%s/both/digits%s", archive, slash ? "/" : "");
+		struct dataset *d = open_split("idx", source, p.cache, SPLIT_TEST);
+		assert_int_equal(d->count, 6);
+		dataset_free(d);
+		free(source);
+	}
+	char *letters = xformat("%s/both/letters", archive), *none = xformat("%s/no", archive);
+	struct dataset_request r = {
+	        .name = "idx", .source = letters, .cache = p.cache, .split = SPLIT_TEST};
+	refused(r, "both.tar.gz/both/letters", "no file t10k-labels");
+	r.source = none;
+	refused(r, "both.tar.gz: no folder no in this archive");
+	free(none);
+	free(letters);
+	free(archive);
+	free(inner.source);
+	place_remove(&p);
+}
+
 struct spoiled {
 	const char *file; /* null: the file is not there */
 	int at, value;    /* this byte becomes this */
@@ -340,6 +371,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(grey_is_given_three_times),
+	        cmocka_unit_test(a_folder_inside_of_an_archive_is_a_source),
 	        cmocka_unit_test(bad_idx_is_refused_in_one_line),
 	        cmocka_unit_test(test_labels_are_among_those_of_training),
 	        cmocka_unit_test(absent_and_double_idx_files_are_named),

@@ -141,6 +141,28 @@ static void archive_digest_is_that_of_its_bytes(void **state)
 	free(path);
 }
 
+static void folders_of_an_archive_are_found_and_have_digests_of_their_own(void **state)
+{
+	struct error e = {{0}};
+	char whole[SHA256_HEX], one[SHA256_HEX], other[SHA256_HEX], expected[SHA256_HEX];
+	char *path = put("sets/a.tar", "abc"), *in = xformat("%s/b/c", path);
+	char *found = source_find("idx", "sets/a.tar/b/d", folder, &e);
+
+	digest_of(path, whole);
+	digest_of(in, one);
+	digest_of(found, other);
+	char *line = xformat("%s\tb/c\n", whole);
+	sha256_hex(line, strlen(line), expected);
+	assert_string_equal(one, expected);
+	assert_string_not_equal(one, other);
+	assert_null(source_find("idx", "sets/none.tar/b", folder, &e));
+	assert_null(source_find("idx", "sets/a.tarb", folder, &e));
+	free(line);
+	free(found);
+	free(in);
+	free(path);
+}
+
 static void folder_digest_depends_on_names_and_bytes_alone(void **state)
 {
 	char first[SHA256_HEX], copy[SHA256_HEX], other[SHA256_HEX];
@@ -236,6 +258,7 @@ int main(void)
 	        LAW(given_path_is_taken_as_it_is_or_below_a_root),
 	        LAW(built_in_set_lies_nowhere),
 	        LAW(archive_digest_is_that_of_its_bytes),
+	        LAW(folders_of_an_archive_are_found_and_have_digests_of_their_own),
 	        LAW(folder_digest_depends_on_names_and_bytes_alone),
 	        LAW(folder_digest_is_that_of_its_sorted_lines),
 	        LAW(digest_is_remembered_until_the_file_changes),

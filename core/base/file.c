@@ -149,6 +149,45 @@ bool file_exists(const char *path)
 	return access(path, F_OK) == 0;
 }
 
+static bool is_file(const char *path)
+{
+	struct stat s;
+
+	return stat(path, &s) == 0 && S_ISREG(s.st_mode);
+}
+
+size_t path_file(const char *path)
+{
+	char *copy = xstrdup(path);
+	size_t length = strlen(copy);
+
+	while (length && !is_file(copy)) {
+		char *slash = strrchr(copy, '/');
+		length = slash ? (size_t)(slash - copy) : 0;
+		copy[length] = 0;
+	}
+	free(copy);
+	return length;
+}
+
+bool path_leads(const char *path)
+{
+	return file_exists(path) || path_file(path);
+}
+
+char *path_real(const char *path)
+{
+	size_t file = path_file(path);
+	char *start = file ? xformat("%.*s", (int)file, path) : xstrdup(path);
+	char *real = realpath(start, NULL), *whole = NULL;
+
+	if (real)
+		whole = file ? xformat("%s%s", real, path + file) : xstrdup(real);
+	free(real);
+	free(start);
+	return whole;
+}
+
 int64_t file_bytes(const char *path)
 {
 	struct stat s;

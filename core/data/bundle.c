@@ -1,5 +1,6 @@
 /* Walks folders (fts) and archives (libarchive) file by file. */
 #include "core/data/bundle.h"
+#include "core/base/file.h"
 #include "core/base/text.h"
 #include <archive.h>
 #include <archive_entry.h>
@@ -76,6 +77,9 @@ static int folder_walk(const char *source, entry_visit *visit, void *context, st
 
 struct visitor {
 	const char *source;
+	char *archive;      /* the file that source is, or goes on inside of; null: a folder */
+	const char *inside; /* what follows it in source, without slashes around; "": nothing */
+	size_t inside_length;
 	bundle_visit *visit;
 	void *context;
 };
@@ -140,9 +144,21 @@ static int entry_name(const char *source, struct archive_entry *entry, const cha
 	return name[0] != '.' && !strstr(name, "/.");
 }
 
+/* Whether a file of the archive is one that is asked for; then its name below that folder. */
+static bool is_inside(const struct visitor *v, const char **name)
+{
+	if (!v->inside_length)
+		return true;
+	if (strncmp(*name, v->inside, v->inside_length) || (*name)[v->inside_length] != '/')
+		return false;
+	*name += v->inside_length + 1;
+	return true;
+}
+
 static int archive_visit(const struct visitor *v, struct archive *a, struct error *e)
 {
 	struct archive_entry *entry;
+	bool any = !v->inside_length;
 	int status = 0;
 
 	while (status == 0) {
@@ -151,19 +167,25 @@ static int archive_visit(const struct visitor *v, struct archive *a, struct erro
 		if (got == ARCHIVE_EOF)
 			break;
 		if (got < ARCHIVE_WARN)
-			return archive_fail(a, v->source, e);
-		status = entry_name(v->source, entry, &file.name, e);
-		if (status == 1)
+			return archive_fail(a, v->archive, e);
+		status = entry_name(v->archive, entry, &file.name, e);
+		if (status == 1 && !is_inside(v, &file.name))
+			status = 0;
+		else if (status == 1) {
+			any = true;
 			status = v->visit(v->context, &file, e);
+		}
 	}
-	return status;
+	return status || any ? status
+	                     : error_set(e, "%s: no folder %.*s in this archive", v->archive,
+	                                 (int)v->inside_length, v->inside);
 }
 
 /* libarchive turns names into the locale's character set and gives up on what that lacks: names are
  * wanted as they are, in UTF-8, whatever the locale. */
 static int archive_walk(const struct visitor *v, struct error *e)
 {
-	struct archive *a = archive_open(v->source, e);
+	struct archive *a = archive_open(v->archive, e);
 	locale_t unicode = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 	locale_t before = unicode ? uselocale(unicode) : (locale_t)0;
 	int status = a ? archive_visit(v, a, e) : -1;
@@ -176,16 +198,30 @@ static int archive_walk(const struct visitor *v, struct error *e)
 	return status;
 }
 
+/* The visitor's archive, and where in it. */
+static void find_archive(struct visitor *v)
+{
+	size_t file = path_file(v->source);
+
+	v->archive = xformat("%.*s", (int)file, v->source);
+	v->inside = v->source + file + strspn(v->source + file, "/");
+	v->inside_length = strlen(v->inside);
+	while (v->inside_length && v->inside[v->inside_length - 1] == '/')
+		v->inside_length--;
+}
+
 int bundle_each(const char *source, bundle_visit *visit, void *context, struct error *e)
 {
-	struct visitor v = {source, visit, context};
-	struct stat s;
+	struct visitor v = {.source = source, .visit = visit, .context = context};
 
-	if (stat(source, &s) != 0)
+	if (!path_leads(source))
 		return error_errno(e, "%s", source);
-	if (S_ISDIR(s.st_mode))
+	if (!path_file(source))
 		return folder_walk(source, visit_entry, &v, e);
-	return archive_walk(&v, e);
+	find_archive(&v);
+	int status = archive_walk(&v, e);
+	free(v.archive);
+	return status;
 }
 
 static ssize_t read_some(struct bundle_file *file, void *buffer, size_t bytes, struct error *e)
@@ -248,16 +284,19 @@ static int stamp_entry(void *context, FTSENT *entry, const char *name, struct er
 
 int bundle_stamp(const char *source, char hex[SHA256_HEX], struct error *e)
 {
+	size_t file = path_file(source);
+	char *path = file ? xformat("%.*s", (int)file, source) : xstrdup(source);
+	struct hash *h = hash_new("sha256");
 	struct stat s;
 	int status = 0;
 
-	if (stat(source, &s) != 0)
-		return error_errno(e, "%s", source);
-	struct hash *h = hash_new("sha256");
-	if (S_ISDIR(s.st_mode))
-		status = folder_walk(source, stamp_entry, h, e);
+	if (stat(path, &s) != 0)
+		status = error_errno(e, "%s", path);
+	else if (file)
+		stamp_add(h, source + file, &s);
 	else
-		stamp_add(h, "", &s);
+		status = folder_walk(path, stamp_entry, h, e);
 	hash_end(h, hex);
+	free(path);
 	return status;
 }

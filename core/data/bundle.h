@@ -1,4 +1,5 @@
-/* A folder or an archive (tar, tar.gz, tar.xz, zip, …) seen alike: a set of named files. */
+/* A folder, an archive (tar, tar.gz, tar.xz, zip, …) or a folder inside of one ("a.tar/b") seen
+ * alike: a set of named files. */
 #ifndef DATA_BUNDLE_H
 #define DATA_BUNDLE_H
 #include "core/base/error.h"
@@ -8,7 +9,7 @@
 #include <stdint.h>
 
 struct bundle_file {
-	const char *bundle; /* the folder or archive */
+	const char *bundle; /* the folder, the archive, or the folder inside of it */
 	const char *name;   /* below it, '/' between folders, no leading "./" */
 	struct archive *archive;
 	int fd;

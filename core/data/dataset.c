@@ -1,5 +1,6 @@
 /* The table of data sets, and how one is opened through the cache. */
 #include "core/data/dataset.h"
+#include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "core/data/bundle.h"
@@ -110,7 +111,7 @@ static char *cache_path(const char *folder, const struct filling *f)
 {
 	const struct reader *reader = f->kind->reader;
 	const char *source = f->request->source ? f->request->source : "";
-	char *real = realpath(source, NULL), *variant = reader->variant(f->request);
+	char *real = path_real(source), *variant = reader->variant(f->request);
 	char *key = xformat("%s\n%d\n%s\n", real ? real : source, reader->version, variant);
 	char hex[SHA256_HEX];
 

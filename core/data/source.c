@@ -98,7 +98,7 @@ static char *find_below(const char *roots, const char *const *names)
 	while (!found && (root = strsep(&rest, ":"))) {
 		for (int i = 0; root[0] && names[i] && !found; i++) {
 			char *path = path_join(root, names[i]);
-			if (file_exists(path))
+			if (path_leads(path))
 				found = path;
 			else
 				free(path);
@@ -127,7 +127,7 @@ char *source_find(const char *name, const char *path, const char *roots, struct 
 
 	if (source_is_builtin(name))
 		return xstrdup("");
-	if (path && file_exists(path))
+	if (path && path_leads(path))
 		return xstrdup(path);
 	if (path) {
 		found = path[0] == '/' ? NULL : find_below(roots, (const char *[]){path, NULL});
@@ -266,16 +266,13 @@ static bool remembered(const char *memory, char digest[SHA256_HEX])
 	return fine;
 }
 
-int source_digest(const char *name, const char *found, char digest[SHA256_HEX], struct error *e)
+/* Of a file, or of the files of a folder. */
+static int digest_path(const char *found, char digest[SHA256_HEX], struct error *e)
 {
 	struct parts parts = {0};
 	struct stat about;
 	int status = 0;
 
-	if (source_is_builtin(name)) {
-		snprintf(digest, SHA256_HEX, "%s", sets[set_index(name)].builtin_digest);
-		return 0;
-	}
 	if (stat(found, &about) != 0)
 		return error_errno(e, "%s: cannot be read", found);
 	if (parts_list(found, &parts, e) != 0) {
@@ -291,5 +288,26 @@ int source_digest(const char *name, const char *found, char digest[SHA256_HEX], 
 	}
 	free(memory);
 	parts_release(&parts);
+	return status;
+}
+
+int source_digest(const char *name, const char *found, char digest[SHA256_HEX], struct error *e)
+{
+	size_t file = path_file(found);
+
+	if (source_is_builtin(name)) {
+		snprintf(digest, SHA256_HEX, "%s", sets[set_index(name)].builtin_digest);
+		return 0;
+	}
+	if (!file || !found[file])
+		return digest_path(found, digest, e);
+	char *archive = xformat("%.*s", (int)file, found);
+	int status = digest_path(archive, digest, e);
+	if (status == 0) {
+		char *line = xformat("%s\t%s\n", digest, found + file + 1);
+		sha256_hex(line, strlen(line), digest);
+		free(line);
+	}
+	free(archive);
 	return status;
 }
