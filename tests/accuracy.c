@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 enum { COUNT = 501, CLASSES = 7 };
-static float logits[COUNT * CLASSES];
+static double logits[COUNT * CLASSES];
 static int32_t labels[COUNT];
 
 static void make_logits(void)
@@ -19,7 +19,7 @@ static void make_logits(void)
 	struct random_stream s = random_stream(1, "logits", 0, 0);
 
 	for (uint64_t i = 0; i < COUNT * CLASSES; i++)
-		logits[i] = (float)(8 * random_uniform(&s, i) - 4);
+		logits[i] = 8 * random_uniform(&s, i) - 4;
 	for (uint64_t i = 0; i < COUNT; i++)
 		labels[i] = (int32_t)random_below(&s, COUNT * CLASSES + i, CLASSES);
 }
@@ -109,12 +109,12 @@ static void only_what_was_evaluated_counts(void **state)
 static void extreme_logits_have_a_finite_loss(void **state)
 {
 	struct accuracy a;
-	float z[] = {1e30f, 0, -1e30f, 3, 3, 3};
+	double z[] = {1e30, 0, -1e30, 3, 3, 3};
 	int32_t label[] = {2, 0};
 
 	accuracy_init(&a, 2, 3);
 	accuracy_add(&a, 0, z, label, 2);
-	assert_true(a.loss[0] == 2 * (double)1e30f);
+	assert_true(a.loss[0] == 2 * 1e30);
 	assert_true(fabs(a.loss[1] - log(3)) < 1e-15);
 	assert_int_equal(a.predicted[1], 1); /* of equal logits the first */
 	accuracy_release(&a);
@@ -124,7 +124,7 @@ static void extreme_logits_have_a_finite_loss(void **state)
 static void logits_that_are_no_numbers_are_wrong(void **state)
 {
 	struct accuracy a;
-	float z[] = {NAN, NAN, 1, NAN};
+	double z[] = {NAN, NAN, 1, NAN};
 	int32_t label[] = {0, 0};
 
 	accuracy_init(&a, 2, 2);

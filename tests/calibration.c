@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 enum { COUNT = 400, CLASSES = 5 };
-static float logits[COUNT * CLASSES];
+static double logits[COUNT * CLASSES];
 static int32_t labels[COUNT];
 
 static void draw(void)
@@ -19,7 +19,7 @@ static void draw(void)
 	struct random_stream r = random_stream(7, "logits", 0, 0);
 
 	for (uint64_t i = 0; i < COUNT * CLASSES; i++)
-		logits[i] = (float)(2 * random_normal(&r, i));
+		logits[i] = 2 * random_normal(&r, i);
 	for (uint64_t i = 0; i < COUNT; i++)
 		labels[i] = (int32_t)random_below(&r, COUNT * CLASSES * 2 + i, CLASSES);
 }
@@ -90,12 +90,12 @@ static void figures_equal_the_definitions(void **state)
 /* Five equal logits: confidence 0.2, the upper edge of the first of five bins. */
 static void an_edge_belongs_to_the_bin_below(void **state)
 {
-	float z[2 * CLASSES] = {0};
+	double z[2 * CLASSES] = {0};
 	int32_t label[2] = {0, 3};
 	struct calibration c;
 
 	/* the second sample, wrong, has confidence 0.36: bin 2 of 5 */
-	z[CLASSES] = (float)log(0.36 * 4 / 0.64);
+	z[CLASSES] = log(0.36 * 4 / 0.64);
 	calibration_init(&c, 2, CLASSES);
 	calibration_add(&c, 0, z, label, 2);
 	assert_true(fabs(calibration_error(&c, 5) - (0.8 + 0.36) / 2) < 1e-7);
@@ -104,7 +104,7 @@ static void an_edge_belongs_to_the_bin_below(void **state)
 
 static void certainty_is_in_the_last_bin(void **state)
 {
-	float z[] = {900, 0, 0, 900};
+	double z[] = {900, 0, 0, 900};
 	int32_t label[] = {0, 0};
 	struct calibration c;
 
@@ -137,7 +137,7 @@ static void parts_merge_to_the_same_bits(void **state)
 
 static void nothing_is_said_of_nothing(void **state)
 {
-	float z[] = {NAN, 0};
+	double z[] = {NAN, 0};
 	int32_t label[] = {0};
 	struct calibration c;
 

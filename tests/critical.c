@@ -129,8 +129,8 @@ static void labels_are_places_among_the_critical(void **state)
 
 static void figures_tell_critical_images_from_the_others(void **state)
 {
-	const float z[6][5] = {{0, 0, 9, 0, 0}, {0, 0, 0, 9, 0}, {0, 0, 0, 9, 0},
-	                       {9, 0, 0, 0, 0}, {0, 9, 0, 0, 0}, {0, 0, 9, 0, 0}};
+	const double z[6][5] = {{0, 0, 9, 0, 0}, {0, 0, 0, 9, 0}, {0, 0, 0, 9, 0},
+	                        {9, 0, 0, 0, 0}, {0, 9, 0, 0, 0}, {0, 0, 9, 0, 0}};
 	const int32_t labels[6] = {2, 2, 3, 0, 0, 0}; /* right, wrong, right; right, wrong, wrong */
 	struct accuracy a;
 	struct critical c;

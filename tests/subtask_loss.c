@@ -14,7 +14,7 @@ static struct subtasks subtasks_of_test(void)
 	cJSON *lists = cJSON_Parse("[[5, 0, 3], [1, 6], [4, 2]]");
 	struct subtasks s;
 
-	assert_int_equal(subtasks_from_lists(&s, lists, &d, NULL), 0);
+	assert_int_equal(subtasks_from_lists(&s, lists, CLASSES_LEAST, &d, NULL), 0);
 	cJSON_Delete(lists);
 	return s;
 }

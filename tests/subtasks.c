@@ -41,7 +41,7 @@ static void assert_even(const struct subtasks *s)
 static int listed(struct subtasks *s, const char *lists, struct error *e)
 {
 	cJSON *json = cJSON_Parse(lists);
-	int status = subtasks_from_lists(s, json, &animals, e);
+	int status = subtasks_from_lists(s, json, CLASSES_LEAST, &animals, e);
 
 	cJSON_Delete(json);
 	return status;
@@ -57,7 +57,7 @@ static void lists_keep_their_order(void **state)
 	assert_sound(&s);
 	assert_memory_equal(s.member, ((int[]){3, 0, 6, 2, 1, 4, 5}), 7 * sizeof(int));
 	cJSON *json = subtasks_to_json(&s);
-	assert_int_equal(subtasks_from_lists(&again, json, &animals, &e), 0);
+	assert_int_equal(subtasks_from_lists(&again, json, CLASSES_LEAST, &animals, &e), 0);
 	assert_memory_equal(s.member, again.member, 7 * sizeof(int));
 	cJSON_Delete(json);
 	subtasks_release(&again);

@@ -57,7 +57,7 @@ static struct dataset *cifar10_test(const char *source)
 enum { BATCH = 250, CLASSES = 10 };
 
 static void batch_evaluate(const struct model *m, const struct dataset *d, int64_t first,
-                           float *logits, int32_t *label)
+                           double *logits, int32_t *label)
 {
 	static const struct augment a = {.mean = {.485f, .456f, .406f},
 	                                 .std = {.229f, .224f, .225f}};
@@ -72,15 +72,14 @@ static void batch_evaluate(const struct model *m, const struct dataset *d, int64
 	tape_init(&t, &backend_onednn);
 	t.recording = false;
 	model_begin(&f, &t, m, FORWARD_EVALUATION, NULL);
-	memcpy(logits, tensor_f32(model_forward(m, &f, tape_leaf(&t, images))),
-	       BATCH * CLASSES * sizeof(*logits));
+	tensor_to_f64(model_forward(m, &f, tape_leaf(&t, images)), logits);
 	forward_release(&f);
 	tape_release(&t);
 	tensor_free(images);
 }
 
 /* Largest difference to the given logits of the first images. */
-static double logits_difference(const float *logits, const char *name)
+static double logits_difference(const double *logits, const char *name)
 {
 	char *path = path_join(folder, name);
 	size_t bytes;
@@ -91,7 +90,7 @@ static double logits_difference(const float *logits, const char *name)
 	if (!given)
 		fail_msg("%s", e.text);
 	for (size_t i = 0; i < bytes / sizeof(*given); i++)
-		most = fmax(most, fabs((double)logits[i] - given[i]));
+		most = fmax(most, fabs(logits[i] - (double)given[i]));
 	free(given);
 	free(path);
 	return most;
@@ -106,7 +105,7 @@ static void check_trained(const char *name, const char *weights, const char *log
 	struct error e = {{0}};
 	struct dataset *d = cifar10_test(images);
 	struct accuracy a;
-	float *logits = xcalloc((size_t)d->count * CLASSES, sizeof(*logits));
+	double *logits = xcalloc((size_t)d->count * CLASSES, sizeof(*logits));
 	int32_t label[BATCH];
 
 	assert_int_equal(model_config_named(&c, name, CLASSES, NULL, &e), 0);

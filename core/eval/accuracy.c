@@ -25,16 +25,16 @@ void accuracy_release(struct accuracy *a)
 }
 
 /* -log softmax(z)[label], computed from the largest logit down so that nothing overflows. */
-static double cross_entropy(const float *z, int classes, int best, int label)
+static double cross_entropy(const double *z, int classes, int best, int label)
 {
 	double sum = 1; /* the largest itself */
 
 	for (int j = 0; j < classes; j++)
-		sum += j == best ? 0 : exp((double)z[j] - (double)z[best]);
-	return log(sum) + (double)z[best] - (double)z[label];
+		sum += j == best ? 0 : exp(z[j] - z[best]);
+	return log(sum) + z[best] - z[label];
 }
 
-static int largest(const float *z, int classes)
+static int largest(const double *z, int classes)
 {
 	int best = 0;
 
@@ -46,7 +46,7 @@ static int largest(const float *z, int classes)
 	return best;
 }
 
-void accuracy_add(struct accuracy *a, int64_t first, const float *logits, const int32_t *labels,
+void accuracy_add(struct accuracy *a, int64_t first, const double *logits, const int32_t *labels,
                   int64_t n)
 {
 	assert(first >= 0 && n >= 0 && first + n <= a->count);

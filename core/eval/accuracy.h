@@ -21,7 +21,7 @@ void accuracy_init(struct accuracy *a, int64_t count, int classes);
 void accuracy_release(struct accuracy *a);
 
 /* Samples from first on: logits (n, classes), labels (n).  Of equal logits the first wins. */
-void accuracy_add(struct accuracy *a, int64_t first, const float *logits, const int32_t *labels,
+void accuracy_add(struct accuracy *a, int64_t first, const double *logits, const int32_t *labels,
                   int64_t n);
 
 /* Adds what another accumulator of the same set evaluated; no sample may be in both. */

@@ -20,7 +20,7 @@ void calibration_release(struct calibration *c)
 	*c = (struct calibration){0};
 }
 
-static void add_sample(struct calibration *c, int64_t i, const float *z)
+static void add_sample(struct calibration *c, int64_t i, const double *z)
 {
 	int classes = c->accuracy.classes, label = c->accuracy.label[i] - 1;
 	int best = c->accuracy.predicted[i] - 1;
@@ -31,13 +31,13 @@ static void add_sample(struct calibration *c, int64_t i, const float *z)
 		return;
 	}
 	for (int k = 0; k < classes; k++)
-		sum += exp((double)z[k] - (double)z[best]);
+		sum += exp(z[k] - z[best]);
 	c->confidence[i] = 1 / sum;
 	for (int k = 0; k < classes; k++)
-		c->brier[i] += pow(exp((double)z[k] - (double)z[best]) / sum - (k == label), 2);
+		c->brier[i] += pow(exp(z[k] - z[best]) / sum - (k == label), 2);
 }
 
-void calibration_add(struct calibration *c, int64_t first, const float *logits,
+void calibration_add(struct calibration *c, int64_t first, const double *logits,
                      const int32_t *labels, int64_t n)
 {
 	accuracy_add(&c->accuracy, first, logits, labels, n);

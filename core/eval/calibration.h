@@ -16,7 +16,7 @@ enum { CALIBRATION_BINS = 15 };
 /* As accuracy_init, accuracy_add, accuracy_merge. */
 void calibration_init(struct calibration *c, int64_t count, int classes);
 void calibration_release(struct calibration *c);
-void calibration_add(struct calibration *c, int64_t first, const float *logits,
+void calibration_add(struct calibration *c, int64_t first, const double *logits,
                      const int32_t *labels, int64_t n);
 void calibration_merge(struct calibration *c, const struct calibration *part);
 

@@ -25,7 +25,7 @@ static int parse(const cJSON *all, const struct model_config *c, const struct da
 {
 	struct backbone b;
 
-	if (subtasks_from_lists(subtasks, json_at(all, "groups"), d, e))
+	if (subtasks_from_lists(subtasks, json_at(all, "groups"), CLASSES_LEAST, d, e))
 		return error_prefix(e, "groups");
 	backbone_init(&b, c);
 	*tree = tree_parse(json_at(all, "tree"), &b, subtasks->count, e);

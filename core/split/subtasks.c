@@ -6,22 +6,26 @@
 #include <assert.h>
 #include <stdlib.h>
 
+static int check_number(int count, struct error *e)
+{
+	if (count >= 2 && count <= SUBTASKS_MAX)
+		return 0;
+	return error_set(e, "%d group%s: a task is cut into 2 to %d", count, count == 1 ? "" : "s",
+	                 SUBTASKS_MAX);
+}
+
 int subtasks_check_count(int classes, int count, struct error *e)
 {
-	if (count < 2 || count > SUBTASKS_MAX)
-		return error_set(e, "%d group%s: a task is cut into 2 to %d", count,
-		                 count == 1 ? "" : "s", SUBTASKS_MAX);
-	if (count > classes / 2)
+	if (check_number(count, e))
+		return -1;
+	if (count > classes / CLASSES_LEAST)
 		return error_set(e, "%d groups of two classes at least: %d classes make %d at most",
-		                 count, classes, classes / 2);
+		                 count, classes, classes / CLASSES_LEAST);
 	return 0;
 }
 
-static int start(struct subtasks *s, int classes, int count, struct error *e)
+static void start(struct subtasks *s, int classes, int count)
 {
-	*s = (struct subtasks){0};
-	if (subtasks_check_count(classes, count, e))
-		return -1;
 	s->classes = classes;
 	s->count = count;
 	s->group = xcalloc((size_t)classes, sizeof *s->group);
@@ -30,7 +34,6 @@ static int start(struct subtasks *s, int classes, int count, struct error *e)
 	s->size = xcalloc((size_t)count, sizeof *s->size);
 	for (int k = 0; k < classes; k++)
 		s->group[k] = -1;
-	return 0;
 }
 
 void subtasks_release(struct subtasks *s)
@@ -80,13 +83,14 @@ static int check_all_are_in(const struct subtasks *s, const struct dataset *d, s
 	return missing ? -1 : 0;
 }
 
-static int check_sizes(const struct subtasks *s, const struct dataset *d, struct error *e)
+static int check_sizes(const struct subtasks *s, int least, const struct dataset *d,
+                       struct error *e)
 {
 	for (int g = 0; g < s->count; g++) {
 		struct text name = {0};
 		if (s->size[g] == 0)
 			return error_set(e, "group %d is empty", g);
-		if (s->size[g] > 1)
+		if (s->size[g] >= least)
 			continue;
 		class_add_name(&name, d, *subtasks_members(s, g));
 		error_set(e,
@@ -100,14 +104,14 @@ static int check_sizes(const struct subtasks *s, const struct dataset *d, struct
 }
 
 /* The members in order, once all classes are put; checks, and releases what fails. */
-static int finish(struct subtasks *s, const struct dataset *d, struct error *e)
+static int finish(struct subtasks *s, int least, const struct dataset *d, struct error *e)
 {
 	int status = check_all_are_in(s, d, e);
 
 	for (int k = 0; status == 0 && k < s->classes; k++)
 		s->member[first_of(s, s->group[k]) + s->place[k]] = k;
 	if (status == 0)
-		status = check_sizes(s, d, e);
+		status = check_sizes(s, least, d, e);
 	if (status)
 		subtasks_release(s);
 	return status;
@@ -118,8 +122,10 @@ int subtasks_from_groups(struct subtasks *s, const int *group, int classes, int 
 {
 	int number[SUBTASKS_MAX], seen = 0;
 
-	if (start(s, classes, count, e))
+	*s = (struct subtasks){0};
+	if (subtasks_check_count(classes, count, e))
 		return -1;
+	start(s, classes, count);
 	for (int g = 0; g < count; g++)
 		number[g] = -1;
 	for (int k = 0; k < classes; k++) {
@@ -128,7 +134,7 @@ int subtasks_from_groups(struct subtasks *s, const int *group, int classes, int 
 			number[group[k]] = seen++;
 		put(s, k, number[group[k]]);
 	}
-	return finish(s, d, e);
+	return finish(s, CLASSES_LEAST, d, e);
 }
 
 static int already_in(const struct subtasks *s, int class, int group, const struct dataset *d,
@@ -164,24 +170,26 @@ static int put_listed(struct subtasks *s, const cJSON *list, int group, const st
 	return cJSON_GetArraySize(list) ? 0 : error_set(e, "group %d is empty", group);
 }
 
-int subtasks_from_lists(struct subtasks *s, const cJSON *lists, const struct dataset *d,
+int subtasks_from_lists(struct subtasks *s, const cJSON *lists, int least, const struct dataset *d,
                         struct error *e)
 {
 	const cJSON *list;
-	int group = 0;
+	int group = 0, count = cJSON_GetArraySize(lists);
 
 	*s = (struct subtasks){0};
 	if (!cJSON_IsArray(lists))
 		return error_set(e, "no list of lists of classes");
-	if (start(s, d->classes, cJSON_GetArraySize(lists), e))
+	if (least == CLASSES_LEAST ? subtasks_check_count(d->classes, count, e)
+	                           : check_number(count, e))
 		return -1;
+	start(s, d->classes, count);
 	cJSON_ArrayForEach (list, lists) {
 		if (put_listed(s, list, group++, d, e)) {
 			subtasks_release(s);
 			return -1;
 		}
 	}
-	return finish(s, d, e);
+	return finish(s, least, d, e);
 }
 
 cJSON *subtasks_to_json(const struct subtasks *s)

@@ -11,6 +11,7 @@
 #include "core/data/dataset.h"
 
 enum { SUBTASKS_MAX = 32 }; /* sets of submodels are masks of 32 bits */
+enum { CLASSES_LEAST = 2 }; /* of a group */
 
 struct subtasks {
 	int classes, count; /* N, n */
@@ -30,9 +31,10 @@ cJSON *subtasks_to_json(const struct subtasks *s); /* lists of indices, for subt
 int subtasks_from_groups(struct subtasks *s, const int *group, int classes, int count,
                          const struct dataset *d, struct error *e);
 
-/* From a list of lists of d's class names and indices, in that order.  Errors: a class that d has
- * not (with the nearest), one in two groups, classes in none (names three), an empty group. */
-int subtasks_from_lists(struct subtasks *s, const cJSON *lists, const struct dataset *d,
+/* From a list of lists of d's class names and indices, in that order, each of `least` at least:
+ * CLASSES_LEAST (the equations hold for 1 too).  Errors: a class that d has not (with the nearest),
+ * one in two groups, classes in none (names three), an empty group. */
+int subtasks_from_lists(struct subtasks *s, const cJSON *lists, int least, const struct dataset *d,
                         struct error *e);
 
 /* From the superclass of each class, such as d->group_name: `count` groups of whole superclasses,

@@ -34,7 +34,11 @@ static void evaluate_batch(struct trainer *t, const struct dataset *d, struct ev
 
 	trainer_read(t, d, first, n, &images, &labels);
 	predict(t, images, first, &p);
-	calibration_add(&out->calibration, first, p.logits, tensor_i32(labels), n);
+	double *logits = xmalloc((size_t)(n * p.classes) * sizeof *logits);
+	for (int64_t i = 0; i < n * p.classes; i++)
+		logits[i] = (double)p.logits[i];
+	calibration_add(&out->calibration, first, logits, tensor_i32(labels), n);
+	free(logits);
 	memcpy(out->score + first * SCORES, p.score, (size_t)(n * SCORES) * sizeof *p.score);
 	prediction_release(&p);
 	tensor_free(images);

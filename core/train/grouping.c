@@ -121,7 +121,7 @@ static int group_explicitly(struct trainer *t, const cJSON *lists, struct error 
 {
 	int wanted = (int)t->spec->split_submodels;
 
-	if (subtasks_from_lists(&t->subtasks, lists, t->test, e))
+	if (subtasks_from_lists(&t->subtasks, lists, CLASSES_LEAST, t->test, e))
 		return -1;
 	if (t->subtasks.count == wanted)
 		return 0;

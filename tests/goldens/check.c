@@ -193,6 +193,8 @@ static double limit_of(const struct golden *g, const struct family *f)
 
 void golden_report(struct golden *g)
 {
+	int seen = 0;
+
 	for (int i = 0; i < g->family_count; i++) {
 		const struct family *f = &g->family[i];
 		double limit = limit_of(g, f);
@@ -200,6 +202,7 @@ void golden_report(struct golden *g)
 
 		if (!f->seen)
 			continue;
+		seen++;
 		printf("%-18s %-6s %-22s %9.2e %8.1e %s%s%s\n", g->name, g->precision->name,
 		       f->name, f->error, limit, ok ? "ok" : "FAIL", ok ? "" : " at ",
 		       ok ? "" : f->worst);
@@ -212,6 +215,10 @@ void golden_report(struct golden *g)
 			continue;
 		printf("%-18s %-6s %-22s         -        - FAIL nothing computes it\n", g->name,
 		       g->precision->name, s->name + strlen(expect));
+		g->bad++;
+	}
+	if (!seen && !g->bad) {
+		printf("%-18s %-6s FAIL nothing is expected\n", g->name, g->precision->name);
 		g->bad++;
 	}
 }

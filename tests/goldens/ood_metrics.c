@@ -40,9 +40,9 @@ static double score_metric(const struct ood *o, const char *name)
 
 static double calibration_metric(const struct calibration *c, const char *name)
 {
-	int bins;
+	int bins, end = 0;
 
-	if (sscanf(name, "ece_%d_bins", &bins) == 1 && bins > 0)
+	if (sscanf(name, "ece_%4d_bins%n", &bins, &end) == 1 && end && !name[end] && bins > 0)
 		return calibration_error(c, bins);
 	if (strcmp(name, "accuracy") == 0)
 		return accuracy_top1(&c->accuracy);
@@ -54,7 +54,8 @@ static double calibration_metric(const struct calibration *c, const char *name)
 /* The README's rule, where the largest of a family is about 1. */
 static void check(struct golden *g, const char *set, const cJSON *expect, double got)
 {
-	golden_check_number(g, set, expect->string, got, expect->valuedouble, 1e-4);
+	golden_check_number(g, set, expect->string, cJSON_IsNumber(expect) ? got : NAN,
+	                    expect->valuedouble, 1e-4);
 }
 
 static int run_scores(struct golden *g, const cJSON *set, struct error *e)
@@ -76,19 +77,24 @@ static int run_scores(struct golden *g, const cJSON *set, struct error *e)
 	return 0;
 }
 
-static void add_samples(struct calibration *c, const struct safetensor *logits,
-                        const struct safetensor *labels)
+static int add_samples(struct calibration *c, const struct safetensor *logits,
+                       const struct safetensor *labels, struct error *e)
 {
-	float *z = xcalloc((size_t)logits->count + 1, sizeof(*z));
+	double *z = values(logits);
 	int32_t *label = xcalloc((size_t)labels->count + 1, sizeof(*label));
+	int status = 0;
 
-	for (int64_t i = 0; i < logits->count; i++)
-		z[i] = (float)safetensor_at(logits, i);
-	for (int64_t i = 0; i < labels->count; i++)
-		label[i] = (int32_t)safetensor_at(labels, i);
-	calibration_add(c, 0, z, label, labels->count);
+	for (int64_t i = 0; i < labels->count && !status; i++) {
+		double l = safetensor_at(labels, i);
+		label[i] = (int32_t)l;
+		if (l < 0 || l >= c->accuracy.classes)
+			status = error_set(e, "%s: %g is no class", labels->name, l);
+	}
+	if (!status)
+		calibration_add(c, 0, z, label, labels->count);
 	free(z);
 	free(label);
+	return status;
 }
 
 static int run_logits(struct golden *g, const cJSON *set, const struct safetensor *logits,
@@ -103,11 +109,11 @@ static int run_logits(struct golden *g, const cJSON *set, const struct safetenso
 	if (logits->shape.n != 2 || logits->shape.d[0] != labels->count)
 		return error_set(e, "%s: not a row of logits per label", set->string);
 	calibration_init(&c, labels->count, (int)logits->shape.d[1]);
-	add_samples(&c, logits, labels);
-	cJSON_ArrayForEach (expect, set)
+	int status = add_samples(&c, logits, labels, e);
+	for (expect = status ? NULL : set->child; expect; expect = expect->next)
 		check(g, set->string, expect, calibration_metric(&c, expect->string));
 	calibration_release(&c);
-	return 0;
+	return status;
 }
 
 int ood_metrics_run(struct golden *g, struct error *e)
@@ -119,6 +125,8 @@ int ood_metrics_run(struct golden *g, struct error *e)
 	cJSON_ArrayForEach (set, sets) {
 		const struct safetensor *logits = find(g, set->string, "logits", NULL);
 
+		if (cJSON_GetArraySize(set) == 0)
+			return error_set(e, "%s: nothing is expected", set->string);
 		if (logits ? run_logits(g, set, logits, e) : run_scores(g, set, e))
 			return -1;
 	}

@@ -12,6 +12,7 @@ struct run {
 	struct golden *g;
 	struct subtasks subtasks;
 	struct subtask_objective objective;
+	double top_k;                        /* share of a layer's weights in a mask */
 	struct tensor *labels;               // (batch)
 	struct tensor *logits[SUBTASKS_MAX]; // (batch, K_i + 1)
 };
@@ -59,8 +60,23 @@ static int read_subtasks(struct run *r, struct error *e)
 	                                          .samples_per_class =
 	                                                  json_real(m, "samples_per_class", 1),
 	                                          .lambda = json_real(m, "lambda", 0)};
-	return subtasks_from_lists(&r->subtasks, cJSON_GetObjectItemCaseSensitive(m, "groups"), &d,
-	                           e);
+	r->top_k = json_real(m, "top_k", 0.5);
+	if (!(r->top_k >= 0 && r->top_k <= 1))
+		return error_set(e, "top_k is %g", r->top_k);
+	return subtasks_from_lists(&r->subtasks, cJSON_GetObjectItemCaseSensitive(m, "groups"), 1,
+	                           &d, e);
+}
+
+static int check_labels(const struct run *r, struct error *e)
+{
+	if (r->labels->shape.n != 1)
+		return error_set(e, "labels: one for each image expected");
+	for (int64_t i = 0; i < r->labels->shape.d[0]; i++) {
+		int label = tensor_i32(r->labels)[i];
+		if (label < 0 || label >= r->subtasks.classes)
+			return error_set(e, "labels: %d is no class", label);
+	}
+	return 0;
 }
 
 static int read_batch(struct run *r, struct error *e)
@@ -68,7 +84,7 @@ static int read_batch(struct run *r, struct error *e)
 	enum dtype type = r->g->precision->type;
 
 	r->labels = input(r->g, "labels", -1, I32, e);
-	if (!r->labels)
+	if (!r->labels || check_labels(r, e))
 		return -1;
 	for (int i = 0; i < r->subtasks.count; i++) {
 		struct shape want = SHAPE(shape_count(r->labels->shape), r->subtasks.size[i] + 1);
@@ -149,8 +165,7 @@ static void check_overlap(struct run *r, int layer, struct tensor *weight,
 	uint32_t all = n == 32 ? ~0u : (1u << n) - 1;
 	double *overlap = xcalloc((size_t)(n * n), sizeof *overlap), side[SUBTASKS_MAX];
 
-	overlap_of_layer(weight, gradient, n, all, json_real(r->g->manifest, "top_k", 0.5),
-	                 overlap);
+	overlap_of_layer(weight, gradient, n, all, r->top_k, overlap);
 	struct cut cut = overlap_cut(overlap, n, all);
 	for (int i = 0; i < n; i++)
 		side[i] = cut.apart >> i & 1;
