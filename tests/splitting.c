@@ -8,11 +8,11 @@
 #include "tests/trial_run.h"
 #include <math.h>
 
-#define GROWING                                                                             \
-	"{\"data\": {\"name\": \"shapes\", \"limit\": 64, \"test_limit\": 24}, \"eval\": "  \
-	"{\"batch\": 16}, \"model\": {\"name\": \"resnet20\", \"width\": 4}, \"split\": "   \
-	"{\"submodels\": 3, \"interval\": 1, \"until\": 1, \"batches\": 2, \"threshold\": " \
-	"0.62%s}, \"prune\": {\"multiple\": 1, \"flops\": %s}, \"train\": {\"epochs\": 3, " \
+#define GROWING                                                                              \
+	"{\"data\": {\"name\": \"shapes\", \"limit\": 64, \"test_limit\": 24}, \"eval\": "   \
+	"{\"batch\": 16}, \"model\": {\"name\": \"resnet20\", \"width\": 4}, \"split\": "    \
+	"{\"submodels\": 3, \"interval\": 1, \"until\": 1, \"batches\": %d, \"threshold\": " \
+	"0.62%s}, \"prune\": {\"multiple\": 1, \"flops\": %s}, \"train\": {\"epochs\": 3, "  \
 	"\"batch\": 32, \"shards\": 2, \"ema_decay\": 0.9, \"seed\": 4}}"
 
 /* A run in this process, that is told to yield at the n-th time that it asks. */
@@ -60,12 +60,18 @@ static enum outcome run(const char *trial, const char *folder, const char *resum
 
 static int write_trials(void **state)
 {
-	char *growing = xformat(GROWING, "", "0.8");
+	static const struct {
+		const char *name;
+		int batches;
+	} trials[] = {{"growing.json", 2}, {"four.json", 4}, {"many.json", 1000}};
 
 	if (scratch_make(state))
 		return -1;
-	trial_write("growing.json", growing);
-	free(growing);
+	for (int i = 0; i < 3; i++) {
+		char *growing = xformat(GROWING, trials[i].batches, "", "0.8");
+		trial_write(trials[i].name, growing);
+		free(growing);
+	}
 	return 0;
 }
 
@@ -84,11 +90,13 @@ static void a_tree_grows_and_is_pruned(void **state)
 	safetensors_close(f);
 }
 
+static const struct parallel alone = {.ranks = 1, .shards = 1, .count = 1};
+
 /* A trainer at the start of its first epoch. */
-static void trainer_at_start(struct trainer *t, const char *trial, struct trial_spec *spec)
+static void trainer_at_start(struct trainer *t, const char *trial, struct trial_spec *spec,
+                             struct parallel p)
 {
 	struct trial_files files = {.folder = below("start"), .cache = below("cache")};
-	struct parallel p = {.ranks = 1, .shards = 1, .count = 1};
 	struct observer o = {0};
 	struct error e = {{0}};
 	cJSON *json = json_read(below(trial), &e);
@@ -146,7 +154,7 @@ static void sensitivities_are_those_of_each_submodels_own_loss(void **state)
 	struct trainer t;
 	struct error e;
 
-	trainer_at_start(&t, "growing.json", &spec);
+	trainer_at_start(&t, "growing.json", &spec, alone);
 	assert_int_equal(sensitivity_measure(&s, &t, &e), LOOP_GOES_ON);
 	for (int submodel = 0; submodel < 3; submodel++)
 		for (int node = 1; node < s.nodes; node += 5) {
@@ -179,6 +187,68 @@ static void sensitivities_are_those_of_each_submodels_own_loss(void **state)
 	sensitivity_release(&s);
 	trainer_release(&t);
 	trial_spec_release(&spec);
+}
+
+/* All figures of four batches, as the digest that rank 0 writes: what `splitting --figures FILE`
+ * does. */
+static int figures_program(const char *folder)
+{
+	struct parallel p;
+	struct sensitivity s;
+	struct trial_spec spec;
+	struct trainer t;
+	struct error e = {{0}};
+	char hex[SHA256_HEX];
+
+	snprintf(scratch, sizeof scratch, "%s", folder);
+	if (parallel_begin(&p, 0, &e) || parallel_divide(&p, 2, &e))
+		return 1;
+	trainer_at_start(&t, "four.json", &spec, p);
+	assert_int_equal(sensitivity_measure(&s, &t, &e), LOOP_GOES_ON);
+	struct hash *h = hash_new("sha256");
+	for (int i = 0; i < s.submodels; i++)
+		for (int node = 0; node < s.nodes; node++) {
+			const struct tensor *w = t.model->parameters.item[s.conv[node]].value;
+			int at = i * s.nodes + node;
+			hash_add(h, s.gradient[at], (size_t)shape_count(w->shape) * sizeof(double));
+			hash_add(h, s.importance[at], (size_t)w->shape.d[0] * sizeof(double));
+		}
+	hash_end(h, hex);
+	int status = p.rank ? 0 : file_write(below("figures"), hex, strlen(hex), &e);
+	sensitivity_release(&s);
+	trainer_release(&t);
+	trial_spec_release(&spec);
+	parallel_end();
+	return status ? 2 : 0;
+}
+
+static void sums_over_batches_have_the_bits_of_one_rank(void **state)
+{
+	char self[PATH_MAX] = {0}, *hex[2];
+
+	assert_true(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
+	for (int ranks = 1; ranks <= 2; ranks++) {
+		struct error e = {{0}};
+		char *line = xformat("mpiexec.mpich -launcher fork -n %d %s --figures %s", ranks,
+		                     self, scratch);
+		assert_int_equal(system(line), 0);
+		hex[ranks - 1] = file_read(below("figures"), NULL, &e);
+		free(line);
+	}
+	assert_string_equal(hex[0], hex[1]);
+	free(hex[0]);
+	free(hex[1]);
+}
+
+/* A look takes no longer for batches that are not there. */
+static void more_batches_than_there_are_mean_all(void **state)
+{
+	struct told four = {0}, many = {0};
+	struct error e = {{0}};
+
+	assert_int_equal(run("four.json", "four", NULL, &four, &e), OUTCOME_DONE);
+	assert_int_equal(run("many.json", "many", NULL, &many, &e), OUTCOME_DONE);
+	assert_int_equal(four.asked, many.asked);
 }
 
 static void interrupted_anywhere_it_ends_with_the_same_bits(void **state)
@@ -367,7 +437,7 @@ static void assert_refused(const char *split, const char *flops, const char *mes
 {
 	struct told never = {0};
 	struct error e = {{0}};
-	char *json = xformat(GROWING, split, flops);
+	char *json = xformat(GROWING, 2, split, flops);
 
 	trial_write("bad.json", json);
 	assert_int_equal(run("bad.json", "bad", NULL, &never, &e), OUTCOME_ERROR);
@@ -387,11 +457,13 @@ static void bad_groups_are_said_in_one_line(void **state)
 	assert_refused("", "0.001", "nothing below");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_tree_grows_and_is_pruned),
 	        cmocka_unit_test(sensitivities_are_those_of_each_submodels_own_loss),
+	        cmocka_unit_test(sums_over_batches_have_the_bits_of_one_rank),
+	        cmocka_unit_test(more_batches_than_there_are_mean_all),
 	        cmocka_unit_test(interrupted_anywhere_it_ends_with_the_same_bits),
 	        cmocka_unit_test(ranks_change_no_bit),
 	        cmocka_unit_test(what_is_outside_is_told_apart_whatever_the_ranks),
@@ -400,5 +472,7 @@ int main(void)
 	        cmocka_unit_test(bad_groups_are_said_in_one_line),
 	};
 
+	if (argc == 3 && !strcmp(argv[1], "--figures"))
+		return figures_program(argv[2]);
 	return cmocka_run_group_tests(tests, write_trials, scratch_remove);
 }

@@ -197,8 +197,12 @@ void parallel_merge(const struct parallel *p, double *figures, int64_t count)
 
 void parallel_add_in_turn(const struct parallel *p, double *to, const double *mine, int64_t count)
 {
-	double *one = xcalloc((size_t)count, sizeof *one);
-
+	if (p->ranks == 1) {
+		for (int64_t i = 0; i < count; i++)
+			to[i] += mine[i];
+		return;
+	}
+	double *one = xmalloc((size_t)count * sizeof *one);
 	for (int r = 0; r < p->ranks; r++) {
 		for (int64_t i = 0; i < count; i++)
 			one[i] = r == p->rank ? mine[i] : 0;

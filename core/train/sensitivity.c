@@ -27,6 +27,40 @@ static int64_t weights_of(const struct model *m, int parameter)
 	return shape_count(m->parameters.item[parameter].value->shape);
 }
 
+/* How many figures a submodel has, one after the other: of each of its nodes the gradient, where it
+ * is wanted, and the importance of the channels. */
+static int64_t figures_of(const struct sensitivity *s, const struct model *m, int submodel)
+{
+	int64_t count = 0;
+
+	for (int k = 0; k < s->nodes; k++) {
+		const struct tree_node *n = &m->tree->node[k];
+		if (!(n->members >> submodel & 1))
+			continue;
+		count += n->members & (n->members - 1) ? weights_of(m, s->conv[k]) : 0;
+		count += n->channels;
+	}
+	return count;
+}
+
+static void place(struct sensitivity *s, const struct model *m, int submodel)
+{
+	double *at = s->figure[submodel];
+
+	for (int k = 0; k < s->nodes; k++) {
+		const struct tree_node *n = &m->tree->node[k];
+		int of = submodel * s->nodes + k;
+		if (!(n->members >> submodel & 1))
+			continue;
+		if (n->members & (n->members - 1)) {
+			s->gradient[of] = at;
+			at += weights_of(m, s->conv[k]);
+		}
+		s->importance[of] = at;
+		at += n->channels;
+	}
+}
+
 static void init(struct sensitivity *s, const struct model *m)
 {
 	const struct tree *tree = m->tree;
@@ -35,28 +69,21 @@ static void init(struct sensitivity *s, const struct model *m)
 	*s = (struct sensitivity){.submodels = tree->submodels, .nodes = tree->nodes};
 	s->conv = xcalloc((size_t)s->nodes, sizeof *s->conv);
 	s->shortcut = xcalloc((size_t)s->nodes, sizeof *s->shortcut);
+	s->figure = xcalloc((size_t)s->submodels, sizeof *s->figure);
 	s->gradient = xcalloc(all, sizeof *s->gradient);
 	s->importance = xcalloc(all, sizeof *s->importance);
 	find_weights(s, m);
-	for (int i = 0; i < s->submodels; i++)
-		for (int k = 0; k < s->nodes; k++) {
-			const struct tree_node *n = &tree->node[k];
-			int at = i * s->nodes + k;
-			if (!(n->members >> i & 1))
-				continue;
-			s->importance[at] = xcalloc((size_t)n->channels, sizeof(double));
-			if (n->members & (n->members - 1))
-				s->gradient[at] =
-				        xcalloc((size_t)weights_of(m, s->conv[k]), sizeof(double));
-		}
+	for (int i = 0; i < s->submodels; i++) {
+		s->figure[i] = xcalloc((size_t)figures_of(s, m, i), sizeof **s->figure);
+		place(s, m, i);
+	}
 }
 
 void sensitivity_release(struct sensitivity *s)
 {
-	for (int i = 0; i < s->submodels * s->nodes; i++) {
-		free(s->gradient[i]);
-		free(s->importance[i]);
-	}
+	for (int i = 0; i < s->submodels; i++)
+		free(s->figure[i]);
+	free(s->figure);
 	free(s->gradient);
 	free(s->importance);
 	free(s->conv);
@@ -68,19 +95,6 @@ void sensitivity_release(struct sensitivity *s)
 struct batch {
 	struct tensor *images, *labels; /* null: the rank has none in this round */
 };
-
-/* What a rank adds in a round: the layout of one submodel's figures, one after the other. */
-static int64_t figures_of(const struct sensitivity *s, const struct model *m, int submodel)
-{
-	int64_t count = 0;
-
-	for (int k = 0; k < s->nodes; k++) {
-		int at = submodel * s->nodes + k;
-		count += s->gradient[at] ? weights_of(m, s->conv[k]) : 0;
-		count += s->importance[at] ? m->tree->node[k].channels : 0;
-	}
-	return count;
-}
 
 /* Gradients of the submodel's loss to its convolutions and projections, by node. */
 static void gradients(struct trainer *t, const struct sensitivity *s, int submodel,
@@ -141,36 +155,41 @@ static void figure_batch(struct trainer *t, const struct sensitivity *s, int sub
 	free(conv);
 }
 
-/* All ranks' figures of a submodel, added to the sums in the order of their batches. */
+/* All ranks' figures of a submodel, added to its sums in the order of their batches. */
 static void add_round(struct trainer *t, struct sensitivity *s, int submodel, const struct batch *b)
 {
 	int64_t count = figures_of(s, t->model, submodel);
-	double *mine = xcalloc(2 * (size_t)count, sizeof *mine), *sum = mine + count, *at = sum;
+	double *mine = xcalloc((size_t)count, sizeof *mine);
 
 	if (b->images)
 		figure_batch(t, s, submodel, b, mine);
-	parallel_add_in_turn(&t->parallel, sum, mine, count);
-	for (int k = 0; k < s->nodes; k++) {
-		int of = submodel * s->nodes + k;
-		int64_t weights = s->gradient[of] ? weights_of(t->model, s->conv[k]) : 0;
-		int channels = s->importance[of] ? t->model->tree->node[k].channels : 0;
-		for (int64_t j = 0; j < weights; j++)
-			s->gradient[of][j] += *at++;
-		for (int j = 0; j < channels; j++)
-			s->importance[of][j] += *at++;
-	}
+	parallel_add_in_turn(&t->parallel, s->figure[submodel], mine, count);
 	free(mine);
 }
 
 /* ---- all ---- */
+/* Images of a batch: a shard's. */
+static int64_t batch_size(const struct trainer *t)
+{
+	return t->spec->train_batch / t->spec->train_shards;
+}
+
+/* split.batches, or as many as there are. */
+static int64_t batches_of(const struct trainer *t)
+{
+	int64_t there = (t->train->count + batch_size(t) - 1) / batch_size(t);
+
+	return there < t->spec->split_batches ? there : t->spec->split_batches;
+}
+
 static struct batch read_batch(const struct trainer *t, int64_t index)
 {
 	const struct dataset *d = t->train;
-	int64_t size = t->spec->train_batch / t->spec->train_shards, left = d->count - index * size;
+	int64_t size = batch_size(t), left = d->count - index * size;
 	int64_t n = left < size ? left : size;
 	struct batch b = {0};
 
-	if (index >= t->spec->split_batches || n <= 0)
+	if (index >= batches_of(t))
 		return b;
 	trainer_read_samples(t, d, t->sample + index * size, n, &b.images, &b.labels);
 	return b;
@@ -178,7 +197,7 @@ static struct batch read_batch(const struct trainer *t, int64_t index)
 
 int sensitivity_measure(struct sensitivity *s, struct trainer *t, struct error *e)
 {
-	int64_t ranks = t->parallel.ranks, rounds = (t->spec->split_batches + ranks - 1) / ranks;
+	int64_t ranks = t->parallel.ranks, rounds = (batches_of(t) + ranks - 1) / ranks;
 	int ended = LOOP_GOES_ON;
 
 	init(s, t->model);
