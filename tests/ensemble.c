@@ -128,35 +128,83 @@ static void members_come_first_and_all_are_handed_out(void **state)
 
 /* ---- what is said together ---- */
 
+/* An ensemble in this process, of members that lie below `folder`. */
+struct ensemble {
+	cJSON *trial;
+	struct trial_spec spec;
+	struct trainer trainer;
+};
+
+static enum outcome run_ensemble(struct ensemble *n, const char *json, const char *folder,
+                                 struct error *e)
+{
+	char *first = xformat("%s/member0/weights.safetensors", folder);
+	char *second = xformat("%s/member1/weights.safetensors", folder);
+	struct trial_files files = {.folder = below("by_hand"),
+	                            .cache = below("cache"),
+	                            .member = {below(first), below(second)}};
+	struct parallel p = {.ranks = 1, .shards = 2, .count = 2};
+	struct observer o = {0};
+
+	n->trial = cJSON_Parse(json);
+	assert_int_equal(trial_spec_parse(n->trial, &n->spec, e), 0);
+	enum outcome outcome = trainer_init(&n->trainer, n->trial, &n->spec, &files, &o, &p, e);
+	free(first);
+	free(second);
+	return outcome == OUTCOME_DONE ? ensemble_run(&n->trainer, e) : outcome;
+}
+
+static void ensemble_begin(struct ensemble *n, const char *json, const char *folder)
+{
+	struct error e = {{0}};
+
+	if (run_ensemble(n, json, folder, &e) != OUTCOME_DONE)
+		fail_msg("%s", e.text);
+}
+
+static void ensemble_end(struct ensemble *n)
+{
+	trainer_release(&n->trainer);
+	trial_spec_release(&n->spec);
+	cJSON_Delete(n->trial);
+}
+
+/* What the table says of a score. */
+static double auroc_of(const struct ensemble *n, const char *score)
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach (item, n->trainer.result.ood)
+		if (!strcmp(json_text(item, "score", ""), score) &&
+		    !strcmp(json_text(item, "metric", ""), "auroc"))
+			return json_real(item, "value", NAN);
+	return NAN;
+}
+
+static bool figure_is_of(const struct ensemble *n, const char *score)
+{
+	return json_real(n->trainer.result.figures, "auroc", NAN) == auroc_of(n, score);
+}
+
 static void an_ensemble_says_the_mean_of_its_members_probabilities(void **state)
 {
 	static const char json[] =
 	        TRIAL("ensemble", "\"ensemble\": {\"size\": 2}, ", "\"seed\": 3, ");
-	struct trial_files files = {.folder = below("by_hand"), .cache = below("cache")};
-	struct parallel p = {.ranks = 1, .shards = 2, .count = 2};
-	struct observer o = {0};
-	struct trial_spec spec;
-	struct trainer t;
-	struct error e = {{0}};
-	cJSON *trial = cJSON_Parse(json);
+	struct ensemble n;
+	struct trainer *t = &n.trainer;
 
 	trial_write("ensemble.json", json);
 	assert_runs(&(struct trial_run){.trial = "ensemble.json", .folder = "hand"});
-	files.member[0] = below("hand/member0/weights.safetensors");
-	files.member[1] = below("hand/member1/weights.safetensors");
-	assert_int_equal(trial_spec_parse(trial, &spec, &e), 0);
-	if (trainer_init(&t, trial, &spec, &files, &o, &p, &e) != OUTCOME_DONE ||
-	    ensemble_run(&t, &e) != OUTCOME_DONE)
-		fail_msg("%s", e.text);
-	double parameters = json_real(t.result.figures, "parameters", 0);
+	ensemble_begin(&n, json, "hand");
+	double parameters = json_real(t->result.figures, "parameters", 0);
 	assert_true(parameters ==
-	            2 * (double)parameter_elements(&ensemble_member(&t, 0)->model->parameters));
+	            2 * (double)parameter_elements(&ensemble_member(t, 0)->model->parameters));
 	struct tensor *images, *labels;
-	trainer_read(&t, t.test, 0, 5, &images, &labels);
+	trainer_read(t, t->test, 0, 5, &images, &labels);
 	struct prediction all, one[2];
-	predict(&t, images, 0, &all);
+	predict(t, images, 0, &all);
 	for (int m = 0; m < 2; m++)
-		predict(ensemble_member(&t, m), images, 0, &one[m]);
+		predict(ensemble_member(t, m), images, 0, &one[m]);
 	for (int i = 0; i < 5; i++) {
 		double mean[10] = {0}, most = -INFINITY;
 		for (int m = 0; m < 2; m++) {
@@ -179,9 +227,101 @@ static void an_ensemble_says_the_mean_of_its_members_probabilities(void **state)
 		prediction_release(&one[m]);
 	tensor_free(images);
 	tensor_free(labels);
-	trainer_release(&t);
-	trial_spec_release(&spec);
-	cJSON_Delete(trial);
+	ensemble_end(&n);
+}
+
+#define SPLIT_ENSEMBLE                                                                             \
+	"{\"action\": \"ensemble\", \"data\": {\"name\": \"shapes\", \"limit\": 96, "              \
+	"\"test_limit\": 40}, \"eval\": {\"batch\": 16}, \"model\": {\"name\": \"resnet20\", "     \
+	"\"width\": 4}, \"split\": {\"submodels\": 3, \"interval\": 0}, \"ensemble\": {\"size\": " \
+	"2}, \"ood\": {\"sets\": [\"uniform\"], \"images\": 30}, \"train\": {\"batch\": 32, "      \
+	"\"epochs\": 1}}"
+
+static void members_that_are_split_have_their_own_score_together(void **state)
+{
+	struct ensemble n;
+	struct trainer *t = &n.trainer;
+	struct tensor *images, *labels;
+	struct prediction all, one[2];
+
+	trial_write("split.json", SPLIT_ENSEMBLE);
+	assert_runs(&(struct trial_run){.trial = "split.json", .folder = "split"});
+	ensemble_begin(&n, SPLIT_ENSEMBLE, "split");
+	assert_true(figure_is_of(&n, "subtask"));
+	assert_true(isfinite(auroc_of(&n, "subtask_max")));
+	trainer_read(t, t->test, 0, 5, &images, &labels);
+	predict(t, images, 0, &all);
+	for (int m = 0; m < 2; m++)
+		predict(ensemble_member(t, m), images, 0, &one[m]);
+	for (int i = 0; i < 5; i++)
+		for (enum score k = SCORE_SUBTASK; k <= SCORE_SUBTASK_MAX; k++) {
+			double mean =
+			        (one[0].score[i * SCORES + k] + one[1].score[i * SCORES + k]) / 2;
+			assert_true(fabs(all.score[i * SCORES + k] - mean) < 1e-12);
+		}
+	prediction_release(&all);
+	for (int m = 0; m < 2; m++)
+		prediction_release(&one[m]);
+	tensor_free(images);
+	tensor_free(labels);
+	ensemble_end(&n);
+}
+
+static void passes_with_dropout_have_it_too(void **state)
+{
+	trial_write(
+	        "passes.json",
+	        "{\"data\": {\"name\": \"shapes\", \"limit\": 96, \"test_limit\": 40}, \"eval\": "
+	        "{\"batch\": 16, \"dropout_samples\": 3}, \"model\": {\"name\": \"resnet20\", "
+	        "\"width\": 4, \"dropout\": 0.3}, \"split\": {\"submodels\": 3, \"interval\": 0}, "
+	        "\"ood\": {\"sets\": [\"uniform\"], \"images\": 30}, \"train\": {\"batch\": 32, "
+	        "\"epochs\": 1}}");
+	assert_runs(&(struct trial_run){.trial = "passes.json", .folder = "passes"});
+	cJSON *outcome = outcome_read("passes");
+	assert_true(isfinite(outcome_figure(outcome, "auroc")));
+	cJSON_Delete(outcome);
+}
+
+/* Where one member lacks the score, the ensemble does, and its figure is that of max softmax. */
+static void mixed_members_go_by_max_softmax(void **state)
+{
+	static const char json[] = TRIAL(
+	        "ensemble",
+	        MEMBERS("[{\"train\": {\"epochs\": 1}, \"split\": {\"submodels\": 3, "
+	                "\"interval\": 0}}, {\"train\": {\"epochs\": 1}}]") "\"ood\": "
+	                                                                    "{\"sets\": "
+	                                                                    "[\"uniform\"], "
+	                                                                    "\"images\": 30}, ",
+	        "");
+	struct ensemble n;
+
+	trial_write("mixed.json", json);
+	assert_runs(&(struct trial_run){.trial = "mixed.json", .folder = "mixed"});
+	ensemble_begin(&n, json, "mixed");
+	assert_true(isnan(auroc_of(&n, "subtask")));
+	assert_true(figure_is_of(&n, "max_softmax"));
+	ensemble_end(&n);
+}
+
+static void members_made_for_other_images_are_refused(void **state)
+{
+	static const struct {
+		const char *json, *message;
+	} bad[] = {
+	        {TRIAL("ensemble", MEMBERS("[{}, {\"data\": {\"mean\": [0.1, 0.2, 0.3]}}]"), ""),
+	         "member 1: its images are normalised in another way"},
+	        {TRIAL("ensemble", MEMBERS("[{\"data\": {\"std\": [0.1, 0.2, 0.3]}}, {}]"), ""),
+	         "member 0: its images are normalised in another way"},
+	};
+
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		struct ensemble n;
+		struct error e = {{0}};
+		assert_int_equal(run_ensemble(&n, bad[i].json, "hand", &e), OUTCOME_ERROR);
+		if (!strstr(e.text, bad[i].message))
+			fail_msg("no \"%s\" in: %s", bad[i].message, e.text);
+		ensemble_end(&n);
+	}
 }
 
 static void ranks_change_nothing_and_costs_are_summed(void **state)
@@ -209,6 +349,10 @@ int main(void)
 	        cmocka_unit_test(members_come_first_and_all_are_handed_out),
 	        cmocka_unit_test(an_ensemble_says_the_mean_of_its_members_probabilities),
 	        cmocka_unit_test(ranks_change_nothing_and_costs_are_summed),
+	        cmocka_unit_test(members_that_are_split_have_their_own_score_together),
+	        cmocka_unit_test(passes_with_dropout_have_it_too),
+	        cmocka_unit_test(mixed_members_go_by_max_softmax),
+	        cmocka_unit_test(members_made_for_other_images_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

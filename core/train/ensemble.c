@@ -3,6 +3,7 @@
 #include "core/base/text.h"
 #include "core/train/loop.h"
 #include <stdlib.h>
+#include <string.h>
 
 /* A member is a trial of zero epochs that starts from its weights. */
 struct member {
@@ -10,6 +11,30 @@ struct member {
 	struct trainer trainer;
 	cJSON *trial;
 };
+
+/* A member is shown the ensemble's images: they must be what it was made for. */
+static int check_images(const struct trainer *t, const struct trainer *member, struct error *e)
+{
+	const struct dataset *ours = t->test, *its = member->test;
+	int classes = member->model->config.classes;
+
+	if (classes != t->model->config.classes || its->classes != ours->classes)
+		return error_set(e, "it has %d classes, not %d", classes, t->model->config.classes);
+	if (strcmp(its->name, ours->name))
+		return error_set(e, "its data set is %s, not %s", its->name, ours->name);
+	for (int k = 0; k < ours->classes; k++)
+		if (strcmp(its->class_name[k], ours->class_name[k]))
+			return error_set(e, "its class %d is %s, not %s", k, its->class_name[k],
+			                 ours->class_name[k]);
+	if (its->height != ours->height || its->width != ours->width)
+		return error_set(e, "its images are of %d by %d pixels, not %d by %d", its->height,
+		                 its->width, ours->height, ours->width);
+	if (memcmp(member->plain.mean, t->plain.mean, sizeof t->plain.mean) ||
+	    memcmp(member->plain.std, t->plain.std, sizeof t->plain.std))
+		return error_set(e, "its images are normalised in another way: data.mean and "
+		                    "data.std must be the ensemble's");
+	return 0;
+}
 
 static enum outcome load_member(struct trainer *t, int i, struct member *m, struct error *e)
 {
@@ -38,11 +63,7 @@ static enum outcome load_member(struct trainer *t, int i, struct member *m, stru
 	        trainer_init(&m->trainer, m->trial, &m->spec, &files, &nobody, &t->parallel, e);
 	if (outcome != OUTCOME_DONE)
 		return outcome;
-	if (m->trainer.model->config.classes == t->model->config.classes)
-		return OUTCOME_DONE;
-	error_set(e, "it has %d classes, not %d", m->trainer.model->config.classes,
-	          t->model->config.classes);
-	return OUTCOME_ERROR;
+	return check_images(t, &m->trainer, e) ? OUTCOME_ERROR : OUTCOME_DONE;
 }
 
 enum outcome ensemble_run(struct trainer *t, struct error *e)

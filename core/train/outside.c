@@ -134,17 +134,26 @@ static double report_score(struct trainer *t, const char *set, int score,
 	return auroc;
 }
 
+/* The score that the trial's one figure is of: the submodels' where the model, or each of an
+ * ensemble's members, has them. */
+static enum score own_score(const struct trainer *t)
+{
+	bool has = t->tested.calibration.accuracy.count && !isnan(t->tested.score[SCORE_SUBTASK]);
+
+	return has ? SCORE_SUBTASK : SCORE_MAX_SOFTMAX;
+}
+
 static int evaluate_outside(struct trainer *t, const struct ood_set *set, double *auroc,
                             struct error *e)
 {
-	int own = t->subtasks.count ? SCORE_SUBTASK : SCORE_MAX_SOFTMAX;
+	enum score own = own_score(t);
 	struct evaluation outside = {0};
 	struct dataset *d;
 
 	if (open_set(t, set, &d, e))
 		return OUTCOME_REFUSE;
 	enum order order = trainer_evaluate_set(t, d, &outside);
-	for (int k = 0; k < SCORES && order == ORDER_GO; k++) {
+	for (enum score k = 0; k < SCORES && order == ORDER_GO; k++) {
 		double area = report_score(t, set->name, k, &outside);
 		*auroc += k == own ? area : 0;
 	}

@@ -56,9 +56,14 @@ static void predict_once(const struct trainer *t, struct forward *f, struct tens
 		score_submodels(t, heads, out);
 }
 
-/* Sums of class probabilities and of logits, (n, classes) each. */
+/* The scores of submodels, which are averaged as they are. */
+static const enum score own_scores[] = {SCORE_SUBTASK, SCORE_SUBTASK_MAX};
+enum { OWN_SCORES = sizeof own_scores / sizeof *own_scores };
+
+/* Sums of class probabilities and of logits, (n, classes) each, and of own scores, (n, OWN_SCORES):
+ * no numbers where one of the predictions had none. */
 struct sums {
-	double *probability, *logit;
+	double *probability, *logit, *own;
 };
 
 static void add_prediction(struct sums *sum, const struct prediction *p)
@@ -72,10 +77,14 @@ static void add_prediction(struct sums *sum, const struct prediction *p)
 		for (int k = 0; k < p->classes; k++)
 			sum->probability[i + k] += probability[k];
 	}
+	for (int64_t i = 0; i < p->n; i++)
+		for (int k = 0; k < OWN_SCORES; k++)
+			sum->own[i * OWN_SCORES + k] += p->score[i * SCORES + own_scores[k]];
 	free(probability);
 }
 
-/* The mean of `count` predictions: logs of mean probabilities; scores of these and mean logits. */
+/* The mean of `count` predictions: logs of mean probabilities; scores of these and mean logits; the
+ * means of own scores. */
 static void take_mean(const struct sums *sum, int count, struct prediction *out)
 {
 	int64_t all = out->n * out->classes;
@@ -86,6 +95,10 @@ static void take_mean(const struct sums *sum, int count, struct prediction *out)
 		raw[i] = (float)(sum->logit[i] / count);
 	}
 	score_logits(out->logits, raw, out->n, out->classes, out->score);
+	for (int64_t i = 0; i < out->n; i++)
+		for (int k = 0; k < OWN_SCORES; k++)
+			out->score[i * SCORES + own_scores[k]] =
+			        sum->own[i * OWN_SCORES + k] / count;
 	free(raw);
 }
 
@@ -94,8 +107,10 @@ static struct sums sums_new(int64_t n, int classes)
 {
 	struct sums sum;
 
-	sum.probability = xcalloc(2 * (size_t)(n * classes), sizeof *sum.probability);
+	sum.probability =
+	        xcalloc((size_t)(n * (2 * classes + OWN_SCORES)), sizeof *sum.probability);
 	sum.logit = sum.probability + n * classes;
+	sum.own = sum.logit + n * classes;
 	return sum;
 }
 
