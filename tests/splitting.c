@@ -35,8 +35,21 @@ static void on_checkpoint(void *self, const struct written *file, const struct p
 	snprintf(((struct told *)self)->checkpoint, PATH_MAX, "%s", file->path);
 }
 
-static enum outcome run(const char *trial, const char *folder, const char *resume,
-                        struct told *told, struct error *e)
+/* What is kept of a trial: its cost relative to one network's, and how it grew. */
+struct grown {
+	double cost;
+	struct growth growth; /* t's own, with what it points to */
+};
+
+static void keep(struct grown *g, struct trainer *t)
+{
+	g->cost = json_real(t->result.figures, "relative_flops", NAN);
+	g->growth = t->growth;
+	growth_init(&t->growth);
+}
+
+static enum outcome run_keeping(const char *trial, const char *folder, const char *resume,
+                                struct told *told, struct grown *grown, struct error *e)
 {
 	struct observer o = {.self = told, .order = on_order, .checkpoint = on_checkpoint};
 	struct trial_files files = {.folder = below(folder),
@@ -52,10 +65,18 @@ static enum outcome run(const char *trial, const char *folder, const char *resum
 	if (trial_spec_parse(json, &spec, e))
 		fail_msg("%s", e->text);
 	enum outcome outcome = action_run(&t, json, &spec, &files, &o, &p, e);
+	if (grown)
+		keep(grown, &t);
 	trainer_release(&t);
 	trial_spec_release(&spec);
 	cJSON_Delete(json);
 	return outcome;
+}
+
+static enum outcome run(const char *trial, const char *folder, const char *resume,
+                        struct told *told, struct error *e)
+{
+	return run_keeping(trial, folder, resume, told, NULL, e);
 }
 
 static int write_trials(void **state)
@@ -433,6 +454,83 @@ static void a_split_parent_brings_its_tree(void **state)
 	cJSON_Delete(child);
 }
 
+static enum outcome grow_until(const char *split, const char *prune, struct grown *g,
+                               struct error *e)
+{
+	struct told never = {0};
+	char *json = xformat(
+	        "{\"data\": {\"name\": \"shapes\", \"limit\": 64, \"test_limit\": 24}, \"eval\": "
+	        "{\"batch\": 24}, \"model\": {\"name\": \"resnet20\", \"width\": 4}, \"split\": "
+	        "{\"submodels\": 3, %s}, \"prune\": {%s}, \"train\": {\"epochs\": 3, \"batch\": "
+	        "32}}",
+	        split, prune);
+
+	trial_write("grow.json", json);
+	free(json);
+	return run_keeping("grow.json", "grow", NULL, &never, g, e);
+}
+
+static struct grown grow(const char *split, const char *prune)
+{
+	struct error e = {{0}};
+	struct grown g;
+
+	if (grow_until(split, prune, &g, &e) != OUTCOME_DONE)
+		fail_msg("%s", e.text);
+	return g;
+}
+
+/* Widths of 4 go by 4, so that no channel of the first stage can go: all copies cannot be paid. */
+static void splits_that_cannot_be_paid_for_are_not_made(void **state)
+{
+	static const char split[] = "\"interval\": 1, \"until\": 1, \"threshold\": 1";
+	struct grown paid = grow(split, "\"multiple\": 4, \"flops\": 1.1");
+	struct grown free_of_cost = grow(split, "\"multiple\": 4, \"flops\": 0");
+
+	assert_true(paid.cost <= 1.1);
+	assert_true(paid.growth.splits > 0 && paid.growth.unpaid > 0);
+	assert_true(free_of_cost.cost > 2.5);
+	assert_int_equal(free_of_cost.growth.unpaid, 0);
+	growth_release(&paid.growth);
+	growth_release(&free_of_cost.growth);
+}
+
+static void the_least_overlap_is_that_of_all_looks(void **state)
+{
+	struct grown early =
+	        grow("\"interval\": 1, \"until\": 0.34, \"threshold\": 0", "\"flops\": 2");
+	struct grown all = grow("\"interval\": 1, \"until\": 1, \"threshold\": 0", "\"flops\": 2");
+	struct grown late = grow("\"interval\": 3, \"until\": 1, \"threshold\": 0", "\"flops\": 2");
+
+	assert_int_equal(early.growth.least_epoch, 1);
+	assert_int_equal(late.growth.least_epoch, 3);
+	assert_true(all.growth.least <= early.growth.least);
+	assert_true(all.growth.least <= late.growth.least);
+	assert_true(early.growth.least != late.growth.least);
+	assert_int_equal(all.growth.looked, 3);
+	assert_non_null(all.growth.least_layer);
+	growth_release(&early.growth);
+	growth_release(&all.growth);
+	growth_release(&late.growth);
+}
+
+static void a_budget_that_no_look_would_meet_is_refused(void **state)
+{
+	static const char *const never[] = {"\"interval\": 0", "\"interval\": 4, \"until\": 1",
+	                                    "\"interval\": 2, \"until\": 0.5"};
+
+	for (int i = 0; i < 3; i++) {
+		struct grown g;
+		struct error e = {{0}};
+		assert_int_equal(grow_until(never[i], "\"flops\": 0.9", &g, &e), OUTCOME_ERROR);
+		assert_non_null(
+		        strstr(e.text, "prune.flops is 0.9, but the tree is never looked at"));
+		g = grow(never[i], "\"flops\": 1"); /* what was not asked for is not missed */
+		assert_int_equal(g.growth.looked, 0);
+		growth_release(&g.growth);
+	}
+}
+
 static void assert_refused(const char *split, const char *flops, const char *message)
 {
 	struct told never = {0};
@@ -469,6 +567,9 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(what_is_outside_is_told_apart_whatever_the_ranks),
 	        cmocka_unit_test(one_network_serves_the_trunk_and_the_grouping),
 	        cmocka_unit_test(a_split_parent_brings_its_tree),
+	        cmocka_unit_test(splits_that_cannot_be_paid_for_are_not_made),
+	        cmocka_unit_test(the_least_overlap_is_that_of_all_looks),
+	        cmocka_unit_test(a_budget_that_no_look_would_meet_is_refused),
 	        cmocka_unit_test(bad_groups_are_said_in_one_line),
 	};
 

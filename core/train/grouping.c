@@ -220,8 +220,11 @@ enum outcome grouping_begin(struct trainer *t, const struct model_config *c, str
 		error_set(e, "cannot resume from %s: it names no tree", path);
 		return OUTCOME_CHECKPOINT_BAD;
 	}
-	if (!t->files.resume)
-		t->growth.looked = 0;
+	if (!t->files.resume) { /* what another trial did is not this one's */
+		bool brought = t->growth.brought;
+		growth_release(&t->growth);
+		t->growth.brought = brought;
+	}
 	return t->growth.brought || !group(t, c, path, e) ? OUTCOME_DONE : OUTCOME_ERROR;
 }
 

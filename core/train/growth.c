@@ -23,6 +23,8 @@ char *growth_text(const struct growth *g)
 	cJSON_AddNumberToObject(all, "looked", (double)g->looked);
 	cJSON_AddNumberToObject(all, "splits", g->splits);
 	cJSON_AddNumberToObject(all, "pruned", g->pruned);
+	cJSON_AddNumberToObject(all, "unpaid", g->unpaid);
+	cJSON_AddNumberToObject(all, "least_epoch", (double)g->least_epoch);
 	if (isfinite(g->least))
 		cJSON_AddNumberToObject(all, "least", g->least);
 	if (g->least_layer)
@@ -40,7 +42,9 @@ void growth_read(struct growth *g, const char *text)
 	g->looked = json_int(all, "looked", g->looked);
 	g->splits = (int)json_int(all, "splits", g->splits);
 	g->pruned = (int)json_int(all, "pruned", g->pruned);
+	g->unpaid = (int)json_int(all, "unpaid", g->unpaid);
 	g->least = json_real(all, "least", g->least);
+	g->least_epoch = json_int(all, "least_epoch", g->least_epoch);
 	if (layer) {
 		free(g->least_layer);
 		g->least_layer = xstrdup(layer);

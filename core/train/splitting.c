@@ -64,22 +64,40 @@ static struct partition partition_of(const struct tree *tree, int layer)
 	return p;
 }
 
-/* Remembers the branch that was nearest to being cut. */
-static void note_least(const struct look *l, const struct partition *p, int layer,
-                       const double *overlap)
-{
-	struct growth *g = &l->t->growth;
+/* The branch that was nearest to being cut, in a look. */
+struct nearest {
+	double threshold; /* infinite: nothing is shared */
+	int layer;
+};
 
+static void note_nearest(const struct partition *p, int layer, const double *overlap,
+                         struct nearest *n)
+{
 	for (int i = 0; i < p->submodels; i++) {
 		struct cut cut = {INFINITY, 0};
 		if (p->part[i] == i)
 			cut = overlap_cut(overlap, p->submodels, partition_members(p, i));
-		if (!isfinite(cut.threshold) || cut.threshold >= g->least)
-			continue;
-		g->least = cut.threshold;
-		free(g->least_layer);
-		g->least_layer = xstrdup(l->b.layer[layer].name);
+		if (cut.threshold < n->threshold)
+			*n = (struct nearest){cut.threshold, layer};
 	}
+}
+
+static void remember(const struct look *l, const struct nearest *n)
+{
+	struct growth *g = &l->t->growth;
+	const char *layer = l->b.layer[n->layer].name;
+
+	if (!isfinite(n->threshold))
+		return;
+	if (l->t->parallel.rank == 0)
+		log_info("epoch %lld: least overlap %.3f, at %s", (long long)g->looked,
+		         n->threshold, layer);
+	if (n->threshold >= g->least)
+		return;
+	g->least = n->threshold;
+	g->least_epoch = g->looked;
+	free(g->least_layer);
+	g->least_layer = xstrdup(layer);
 }
 
 static void say_split(const struct look *l, const struct branch_split *s)
@@ -98,34 +116,87 @@ static void say_split(const struct look *l, const struct branch_split *s)
 	text_release(&line);
 }
 
-/* Splits l->tree where branches can be cut; returns how often. */
+static int64_t budget_of(const struct trainer *t)
+{
+	return (int64_t)(t->spec->prune_flops * (double)one_network_macs(t));
+}
+
+/* Whether pruning can bring a tree down to the budget. */
+static bool is_affordable(const struct look *l, const struct tree *tree)
+{
+	const struct trial_spec *s = l->t->spec;
+	struct prune p = {&l->b, l->outputs, budget_of(l->t), (int)s->prune_multiple, NULL};
+
+	return s->prune_flops == 0 || prune_least(tree, &p) <= p.budget;
+}
+
+/* The layer is not looked at again for these submodels. */
+static void close_layer(double *overlap, int submodels, uint32_t branch)
+{
+	for (int i = 0; i < submodels; i++)
+		for (int k = 0; k < submodels; k++)
+			if (branch >> i & branch >> k & 1)
+				overlap[i * submodels + k] = 1;
+}
+
+/* How many of the splits the budget has room for, one after the other; *grown becomes l->tree with
+ * all of these. */
+static int affordable(const struct look *l, const struct branch_split *found, int count,
+                      struct tree **grown)
+{
+	*grown = tree_copy(l->tree);
+	for (int i = 0; i < count; i++) {
+		tree_split(*grown, found[i].layer, found[i].apart);
+		if (!is_affordable(l, *grown))
+			return i;
+	}
+	return count;
+}
+
+/* Splits l->tree at the earliest layers where branches can be cut and paid for; returns how often.
+ */
+static int split_layers(struct look *l, const struct partition *layer, double *const *overlap)
+{
+	struct branch_split found[SPLITS_MAX];
+	struct growth *g = &l->t->growth;
+	struct tree *grown;
+	int count, paid;
+
+	g->unpaid = 0;
+	for (;;) {
+		count = split_find(layer, l->b.layers, (const double *const *)overlap,
+		                   l->t->spec->split_threshold, found);
+		paid = affordable(l, found, count, &grown);
+		if (paid == count)
+			break;
+		tree_free(grown);
+		close_layer(overlap[found[paid].layer], l->s.submodels, found[paid].branch);
+		g->unpaid++;
+	}
+	tree_free(l->tree);
+	l->tree = grown;
+	for (int i = 0; i < count; i++)
+		say_split(l, &found[i]);
+	if (g->unpaid && l->t->parallel.rank == 0)
+		log_info("epoch %lld: cuts that prune.flops has no room for: %d",
+		         (long long)g->looked, g->unpaid);
+	return count;
+}
+
 static int split(struct look *l)
 {
-	struct growth *g = &l->t->growth;
 	struct partition *layer = xcalloc((size_t)l->b.layers, sizeof *layer);
 	double **overlap = xcalloc((size_t)l->b.layers, sizeof *overlap);
-	struct branch_split found[SPLITS_MAX];
+	struct nearest nearest = {INFINITY, 0};
 
-	g->least = INFINITY;
-	free(g->least_layer);
-	g->least_layer = NULL;
 	for (int i = 0; i < l->b.layers; i++) {
 		layer[i] = partition_of(l->tree, i);
 		overlap[i] = overlaps_of(l, i);
 		if (overlap[i])
-			note_least(l, &layer[i], i, overlap[i]);
+			note_nearest(&layer[i], i, overlap[i], &nearest);
 	}
-	if (!isfinite(g->least))
-		g->least = NAN;
-	int count = split_find(layer, l->b.layers, (const double *const *)overlap,
-	                       l->t->spec->split_threshold, found);
-	if (l->t->parallel.rank == 0 && g->least_layer)
-		log_info("epoch %lld: least overlap %.3f, at %s", (long long)g->looked, g->least,
-		         g->least_layer);
-	for (int i = 0; i < count; i++) {
-		tree_split(l->tree, found[i].layer, found[i].apart);
-		say_split(l, &found[i]);
-	}
+	remember(l, &nearest);
+	int count = split_layers(l, layer, overlap);
 	for (int i = 0; i < l->b.layers; i++)
 		free(overlap[i]);
 	free(overlap);
@@ -217,11 +288,6 @@ static double **scores_of(const struct look *l, const int *group, int groups)
 	return score;
 }
 
-static int64_t budget_of(const struct trainer *t)
-{
-	return (int64_t)(t->spec->prune_flops * (double)one_network_macs(t));
-}
-
 /* Takes filters out of l->tree until it is within the budget; returns how many. */
 static int prune(struct look *l)
 {
@@ -284,24 +350,47 @@ int splitting_look(struct trainer *t, struct error *e)
 	return ended;
 }
 
-int splitting_check(const struct trainer *t, struct error *e)
+/* Whether the tree is ever looked at. */
+static bool has_looks(const struct trial_spec *s)
+{
+	return s->split_interval &&
+	       (double)s->split_interval <= s->split_until * (double)s->train_epochs;
+}
+
+static int check_least(const struct trainer *t, const struct prune *p, struct error *e)
 {
 	const struct trial_spec *s = t->spec;
-	int outputs[SUBTASKS_MAX];
-	struct backbone b;
+	double one = (double)one_network_macs(t), least = (double)prune_least(t->model->tree, p);
 
-	if (!t->subtasks.count || !s->prune_flops || !s->split_interval || !s->train_epochs)
-		return 0;
-	backbone_init(&b, &t->model->config);
-	model_outputs(&t->model->config, outputs);
-	struct prune p = {&b, outputs, budget_of(t), (int)s->prune_multiple, NULL};
-	double least = (double)prune_least(t->model->tree, &p) / (double)one_network_macs(t);
-	backbone_release(&b);
-	if (least <= s->prune_flops)
+	if (least / one <= s->prune_flops)
 		return 0;
 	return error_set(
 	        e,
 	        "prune.flops is %g, but with widths of %lld (prune.multiple) nothing below "
 	        "%.4f can be reached",
-	        s->prune_flops, (long long)s->prune_multiple, least);
+	        s->prune_flops, (long long)s->prune_multiple, ceil(1e4 * least / one) / 1e4);
+}
+
+int splitting_check(const struct trainer *t, struct error *e)
+{
+	const struct trial_spec *s = t->spec;
+	int outputs[SUBTASKS_MAX], status = 0;
+	struct backbone b;
+
+	if (!t->subtasks.count || !s->prune_flops || !s->train_epochs || t->files.resume)
+		return 0;
+	backbone_init(&b, &t->model->config);
+	model_outputs(&t->model->config, outputs);
+	struct prune p = {&b, outputs, budget_of(t), (int)s->prune_multiple, NULL};
+	if (has_looks(s))
+		status = check_least(t, &p, e);
+	else if (s->prune_flops < 1 && tree_macs(t->model->tree, &b, outputs) > p.budget)
+		status =
+		        error_set(e,
+		                  "prune.flops is %g, but the tree is never looked at, which would "
+		                  "prune it: split.interval is %lld, split.until %g of %lld epochs",
+		                  s->prune_flops, (long long)s->split_interval, s->split_until,
+		                  (long long)s->train_epochs);
+	backbone_release(&b);
+	return status;
 }

@@ -9,6 +9,7 @@
  * LOOP_GOES_ON, or an outcome as loop_obey gives it, with t as it was before. */
 int splitting_look(struct trainer *t, struct error *e);
 
-/* Fails, saying what could be reached, when not even the unsplit tree fits prune.flops. */
+/* Before the first step; fails, saying what could be reached, when not even the tree as it is can
+ * be brought down to prune.flops, or when no look would. */
 int splitting_check(const struct trainer *t, struct error *e);
 #endif

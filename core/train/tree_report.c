@@ -52,13 +52,18 @@ static void add_head(struct trainer *t, const struct backbone *b, int submodel, 
 static void say_unsplit(const struct trainer *t)
 {
 	const struct growth *g = &t->growth;
+	const struct trial_spec *s = t->spec;
 
-	if (t->parallel.rank || g->splits || !g->looked)
+	if (t->parallel.rank || g->splits || !s->train_epochs)
 		return;
-	if (g->least_layer)
-		log_info("no branch was split: the least overlap was %.3f, at %s; "
+	if (!g->looked && s->split_interval)
+		log_info("no branch was split, since none was looked at: split.interval is %lld, "
+		         "split.until %g of %lld epochs",
+		         (long long)s->split_interval, s->split_until, (long long)s->train_epochs);
+	else if (g->least_layer)
+		log_info("no branch was split: the least overlap was %.3f, at %s after epoch %lld; "
 		         "split.threshold is %g",
-		         g->least, g->least_layer, t->spec->split_threshold);
+		         g->least, g->least_layer, (long long)g->least_epoch, s->split_threshold);
 }
 
 void tree_report(struct trainer *t)
@@ -80,6 +85,8 @@ void tree_report(struct trainer *t)
 	result_figure(r, "splits", t->growth.splits);
 	result_figure(r, "branches", branches);
 	result_figure(r, "pruned_channels", t->growth.pruned);
+	result_figure(r, "unpaid_splits", t->growth.unpaid);
+	result_figure(r, "last_look", (double)t->growth.looked);
 	result_figure(r, "least_overlap", t->growth.least);
 	say_unsplit(t);
 	backbone_release(&b);
