@@ -26,7 +26,11 @@ static int64_t heads_from(const struct rows *r)
 
 static void extend(struct branch *b, const struct rows *r, int64_t node)
 {
+	int channels = (int)rows_int(r, node, "channels", 0);
+
 	b->last = rows_text(r, node, "layer");
+	b->narrowest = b->layers && b->narrowest < channels ? b->narrowest : channels;
+	b->widest = b->widest > channels ? b->widest : channels;
 	b->layers++;
 	b->channels += rows_real(r, node, "channels", 0);
 	b->width += rows_real(r, node, "width", 0);
@@ -108,8 +112,8 @@ static char *bar_of(double part, bool unicode)
 
 void branches_draw(const struct branches *b, bool unicode, bool bold, struct text *out)
 {
-	static const char *const heading[] = {"submodels", "from",   "to", "layers", "% channels",
-	                                      "MMACs",     "% MACs", "",   "outputs"};
+	static const char *const heading[] = {"submodels",  "from",  "to",     "layers", "widths",
+	                                      "% channels", "MMACs", "% MACs", "",       "outputs"};
 	enum { COLUMNS = sizeof heading / sizeof *heading };
 	struct rows table;
 
@@ -120,20 +124,26 @@ void branches_draw(const struct branches *b, bool unicode, bool bold, struct tex
 		const struct branch *at = &b->item[i];
 		struct cell *row = rows_add(&table);
 		char *label = label_of(b, i, unicode), *bar = bar_of(at->macs / b->macs, unicode);
+		char *widths = at->narrowest == at->widest
+		                       ? xformat("%d", at->widest)
+		                       : xformat("%d to %d", at->narrowest, at->widest);
 		cell_set_text(&row[0], label);
 		cell_set_text(&row[1], at->first);
 		cell_set_text(&row[2], at->last);
 		cell_set_integer(&row[3], at->layers);
-		cell_set_real(&row[4], round(1000 * at->channels / at->width) / 10);
-		cell_set_real(&row[5], at->macs / 1e6);
-		cell_set_real(&row[6], round(1000 * at->macs / b->macs) / 10);
-		cell_set_text(&row[7], bar);
+		cell_set_text(&row[4], widths);
+		cell_set_real(&row[5], round(1000 * at->channels / at->width) / 10);
+		cell_set_real(&row[6], round(at->macs / 1e4) / 100);
+		cell_set_real(&row[7], round(1000 * at->macs / b->macs) / 10);
+		cell_set_text(&row[8], bar);
 		if (at->outputs)
-			cell_set_integer(&row[8], at->outputs);
+			cell_set_integer(&row[9], at->outputs);
+		free(widths);
 		free(label);
 		free(bar);
 	}
 	rows_drop_empty(&table);
 	rows_format(&table, ROWS_TABLE, bold, out);
+	text_add(out, "%.4g million multiply-accumulates an image\n", b->macs / 1e6);
 	rows_release(&table);
 }

@@ -11,6 +11,7 @@ struct branch {
 	int depth;
 	int layers, first_layer; /* how many, and how many come before it on its way */
 	double channels, width;  /* sums over its layers: left, and before pruning */
+	int narrowest, widest;   /* channels of a layer */
 	double macs;             /* heads excluded */
 	int outputs;             /* of the head that reads it; 0: other branches read it */
 	bool is_last;            /* of its parent's branches */

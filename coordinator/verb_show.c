@@ -41,6 +41,38 @@ static void print_tree(const struct options *o, struct rows *r)
 	text_release(&out);
 }
 
+static void print_says(const struct options *o, struct rows *r)
+{
+	for (int64_t i = 0; i < r->count; i++)
+		printf("%s\n", rows_text(r, i, "says"));
+}
+
+/* What became of a tree while it trained, a sentence a row. */
+static const char growth_sql[] =
+        "with f as (select max(iif(metric = 'splits', value, null)) splits,"
+        "  max(iif(metric = 'pruned_channels', value, null)) pruned,"
+        "  max(iif(metric = 'unpaid_splits', value, null)) unpaid,"
+        "  max(iif(metric = 'last_look', value, null)) look,"
+        "  max(iif(metric = 'least_overlap', value, null)) least,"
+        "  max(iif(metric = 'relative_flops', value, null)) cost from result where trial = ?1),"
+        " s as (select coalesce(spec ->> '$.split.threshold', 0.4) threshold,"
+        "  coalesce(spec ->> '$.split.interval', 5) every,"
+        "  coalesce(spec ->> '$.split.until', 0.5) until,"
+        "  coalesce(spec ->> '$.prune.flops', 1) budget, epochs from specification"
+        "  where trial = ?1)"
+        " select printf('splits %d, channels pruned %d; the last look was after epoch %d',"
+        "  splits, pruned, look) says from f, s where look > 0 and splits > 0"
+        " union all select printf('no branch was split: the least overlap of all looks was %.3f,"
+        " split.threshold is %g', least, threshold) from f, s where look > 0 and splits = 0 and"
+        "  least >= threshold"
+        " union all select printf('no branch was split, since none was looked at: split.interval"
+        " is %d, split.until %g of %d epochs', every, until, epochs) from f, s where look = 0 and"
+        "  every > 0 and epochs > 0"
+        " union all select printf('cuts of the last look that prune.flops has no room for: %d',"
+        "  unpaid) from f where unpaid > 0"
+        " union all select printf('it costs %.3f of one network, more than prune.flops, %g', cost,"
+        "  budget) from f, s where budget > 0 and cost > 1.01 * budget";
+
 /* Categories with what the trial lost against its full-precision ancestor. */
 static const char categories_sql[] =
         "with own as (select category, name, max(iif(metric = 'accuracy', value, null)) accuracy,"
@@ -79,6 +111,7 @@ static const struct part parts[] = {
                   " max(iif(metric = 'aupr_out', value, null)) aupr_out,"
                   " max(iif(metric = 'fpr_at_95_tpr', value, null)) fpr_at_95_tpr from ood_metric"
                   " where trial = ?1 group by ood_set, score order by ood_set, score"},
+        {.key = "growth", .sql = growth_sql, .print = print_says},
         {.key = "tree",
          .sql = "select node, parent, layer, members, channels, width, macs from split_node"
                 " where trial = ?1 order by node",

@@ -127,6 +127,7 @@ static void built_in_set_lies_nowhere(void **state)
 	assert_string_equal(found, "");
 	assert_true(source_is_builtin("shapes") && !source_is_builtin("cifar10"));
 	assert_int_equal(source_digest("shapes", found, digest, &e), 0);
+	assert_int_equal(source_digest("shapes", NULL, digest, &e), 0);
 	assert_string_equal(digest, "builtin:shapes:1");
 	free(found);
 }

@@ -293,12 +293,11 @@ static int digest_path(const char *found, char digest[SHA256_HEX], struct error 
 
 int source_digest(const char *name, const char *found, char digest[SHA256_HEX], struct error *e)
 {
-	size_t file = path_file(found);
-
 	if (source_is_builtin(name)) {
 		snprintf(digest, SHA256_HEX, "%s", sets[set_index(name)].builtin_digest);
 		return 0;
 	}
+	size_t file = path_file(found);
 	if (!file || !found[file])
 		return digest_path(found, digest, e);
 	char *archive = xformat("%.*s", (int)file, found);
