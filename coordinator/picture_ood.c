@@ -139,16 +139,32 @@ static int draw(struct picture *p, panel_fn *make, const struct panels_look *loo
 	return rc;
 }
 
+/* The trials, and the score that each is drawn by; the caller's. */
+static char **roc_legend(struct picture *p, struct error *e)
+{
+	char **legend = xcalloc((size_t)p->trials + 1, sizeof *legend);
+	char score[32] = "";
+
+	for (int i = 0; i < p->trials; i++)
+		if (!find_score(p, i, score, e))
+			legend[i] = xformat("%s, by %s", p->label[i], score);
+	return legend;
+}
+
 int picture_roc(struct picture *p, struct error *e)
 {
 	char *title = picture_title(p, p->trials > 1 ? "ROC curves" : "ROC curve");
+	char **legend = roc_legend(p, e);
 	struct panels_look look = {.title = title,
 	                           .x_name = "others kept (false positives)",
 	                           .y_name = "test images kept",
-	                           .legend = (const char *const *)p->label,
+	                           .legend = (const char *const *)legend,
 	                           .kinds = p->trials,
 	                           .rates = true};
 	int rc = draw(p, roc_panel, &look, e);
+	for (int i = 0; i < p->trials; i++)
+		free(legend[i]);
+	free(legend);
 	free(title);
 	return rc;
 }

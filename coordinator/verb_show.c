@@ -82,7 +82,11 @@ static const char categories_sql[] =
         " select own.category, own.name, own.accuracy, f.value full_precision,"
         "  f.value - own.accuracy gap, own.train_accuracy,"
         "  own.train_accuracy - own.accuracy train_gap, own.submodel from own"
-        " left join full_precision_ancestor p on p.trial = cast(?1 as integer)"
+        " left join full_precision_ancestor p on p.trial = cast(?1 as integer) and not exists"
+        "  (select 1 from specification s where s.trial = cast(?1 as integer) and"
+        "  coalesce(s.spec ->> '$.quant.weight_bits', 0) in (0, 32) and"
+        "  coalesce(s.spec ->> '$.quant.bits', 'uniform') <> 'input' and"
+        "  coalesce(s.spec ->> '$.quant.activation_bits', 0) in (0, 32))"
         " left join category_metric f on f.trial = p.ancestor and f.category = own.category"
         "  and f.metric = 'accuracy' order by own.category";
 
