@@ -143,6 +143,16 @@ branches() { # a made-up tree of two submodels, as lines and as a picture
 		grep -q 'layer1.0.conv1' "$dir/tree.svg" && refuses 1 "1 trial at most" "$trawl" plot tree 1 2
 }
 law a_tree_is_drawn branches
+grown() { # what became of it, from its figures
+	sqlite3 "$TRAWL_DB" "delete from result where trial = 1 and metric in ('splits', 'last_look', 'least_overlap');
+		insert into result(trial, metric, value) values(1, 'splits', 0), (1, 'last_look', 5), (1, 'least_overlap', 0.52),
+			(1, 'unpaid_splits', 2), (1, 'relative_flops', 1.5)" &&
+		"$trawl" show 1 >"$dir/grown" &&
+		grep -q '^no branch was split: the least overlap of all looks was 0.520, split.threshold is 0.4$' "$dir/grown" &&
+		grep -q '^cuts of the last look that prune.flops has no room for: 2$' "$dir/grown" &&
+		grep -q '^it costs 1.500 of one network, more than prune.flops, 1$' "$dir/grown"
+}
+law what_became_of_a_tree_is_said grown
 outside() { # ROC curves of two trials, scores of one
 	local t
 	for t in 1 2; do sqlite3 "$TRAWL_DB" "insert into ood_metric values($t, 'svhn', 'energy', 'auroc', 0.7$t),
