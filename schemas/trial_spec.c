@@ -232,7 +232,15 @@ static int check_input(void *self, const char *role, const cJSON *input)
 	                     : xformat("%sensemble.members[%s]: so patched, ", c->where,
 	                               role + strlen("member"));
 
-	c->problems += trial_check_whole(input, inner, c->e);
+	if (!trial_leaves_weights(input)) {
+		error_append(c->e,
+		             "%saction: found \"ensemble\"; allowed: any other, since an "
+		             "ensemble leaves no weights",
+		             inner);
+		c->problems++;
+	} else {
+		c->problems += trial_check_whole(input, inner, c->e);
+	}
 	free(inner);
 	return 0;
 }
@@ -274,6 +282,11 @@ cJSON *trial_value(const struct field *field, const cJSON *assignment, const cJS
 bool trial_trains(const cJSON *filled)
 {
 	return strcmp(json_at(filled, "action")->valuestring, "train") == 0;
+}
+
+bool trial_leaves_weights(const cJSON *filled)
+{
+	return strcmp(json_text(filled, "action", "train"), "ensemble") != 0;
 }
 
 int64_t trial_epochs(const cJSON *filled)
