@@ -2,6 +2,7 @@
 #include "schemas/trial_spec.h"
 #include "core/base/text.h"
 #include "schemas/ood_set.h"
+#include "schemas/split_groups.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,7 +120,6 @@ static int check_split(const struct trial_spec *s, const cJSON *filled, const ch
 	        {!s->split_submodels || strcmp(s->split_grouping, "explicit") || s->split_groups ||
 	                 s->split_file,
 	         "split.groups", "lists of classes, which grouping explicit needs"},
-	        {json_all(s->split_groups, cJSON_IsArray), "split.groups", "lists of classes"},
 	        {!s->split_submodels || s->distill_weight == 0, "distill.weight",
 	         "0 with split.submodels"},
 	        {!s->split_submodels || s->train_label_smoothing == 0, "train.label_smoothing",
@@ -129,7 +129,8 @@ static int check_split(const struct trial_spec *s, const cJSON *filled, const ch
 	         "trained one, with split.interval 0"},
 	};
 
-	return say_broken(rules, sizeof rules / sizeof *rules, filled, where, e);
+	return say_broken(rules, sizeof rules / sizeof *rules, filled, where, e) +
+	       split_groups_check(filled, where, e);
 }
 
 static int check_rules(const struct trial_spec *s, const cJSON *filled, const char *where,
