@@ -62,6 +62,22 @@ bool artifact_of_input(struct sql *db, int64_t trial, struct artifact *a)
 	        a);
 }
 
+bool artifact_was_left(struct sql *db, int64_t trial)
+{
+	return sql_get_int(db, 0,
+	                   "select 1 from artifact where trial = ? and final and name in "
+	                   "('weights', 'checkpoint') limit 1",
+	                   trial) == 1;
+}
+
+void artifact_forget_gone(struct sql *db, int64_t trial)
+{
+	sql_run(db,
+	        "update artifact set final = 0 where trial = ? and final and (state <> 'present' "
+	        "or sha256 not in (select sha256 from upload))",
+	        trial);
+}
+
 bool artifact_of_source(struct sql *db, int64_t trial, struct artifact *a)
 {
 	return load(sql_query(db,

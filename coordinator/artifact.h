@@ -28,6 +28,14 @@ bool artifact_resume(struct sql *db, int64_t trial, struct artifact *a);
  * false when the bytes are gone. */
 bool artifact_of_input(struct sql *db, int64_t trial, struct artifact *a);
 
+/* Whether a done trial has left such bytes at all, there or gone: else it would leave none when
+ * made again. */
+bool artifact_was_left(struct sql *db, int64_t trial);
+
+/* Before a trial is done again: of what it left, those bytes that are gone count no more, unless it
+ * leaves them anew. */
+void artifact_forget_gone(struct sql *db, int64_t trial);
+
 /* The file that the trial starts from; false when its bytes are gone. */
 bool artifact_of_source(struct sql *db, int64_t trial, struct artifact *a);
 

@@ -155,8 +155,11 @@ static void ended(struct sql *db, int64_t now_ms, int64_t trial, struct text *ou
 
 static void skipped(struct sql *db, int64_t now_ms, int64_t trial, struct text *out)
 {
+	size_t before = out->length;
+
 	waiting(db, now_ms, trial, out);
-	text_add(out, "It runs once that is retried and done.\n");
+	if (out->length > before) /* else what it starts from is done, and left nothing */
+		text_add(out, "It runs once that is retried and done.\n");
 }
 
 static void cancelled(struct sql *db, int64_t now_ms, int64_t trial, struct text *out)

@@ -51,34 +51,41 @@ struct counting {
 	struct sql *db;
 	struct seen *seen;
 	struct plan *plan;
+	struct error *e;
 };
 
 static int count_input(void *self, const char *role, const cJSON *trial);
 
-static void count_trial(const struct counting *c, const cJSON *trial, bool parent)
+/* -1 with a message when it names a trial to start from that cannot be. */
+static int count_trial(const struct counting *c, const cJSON *trial, bool parent)
 {
 	struct plan *plan = c->plan;
 	char identity[SHA256_HEX];
+	int64_t start;
 
 	trial_identity(trial, identity);
 	if (!seen_add(c->seen, identity))
-		return;
+		return 0;
 	bool done = sql_get_int(c->db, 0, "select state = 'done' from trial where identity = ?",
 	                        (const char *)identity) == 1;
 	plan->distinct += !parent;
 	plan->reused += done;
 	if (done)
-		return;
+		return 0;
 	plan->to_train++;
 	plan->parents += parent;
 	plan->epochs += (double)trial_epochs(trial);
-	trial_each_input(trial, count_input, (void *)c);
+	if (trial_find_start(c->db, trial, &start, c->e))
+		return -1;
+	return trial_each_input(trial, count_input, (void *)c);
 }
 
 static int count_input(void *self, const char *role, const cJSON *trial)
 {
-	count_trial(self, trial, true);
-	return 0;
+	if (!count_trial(self, trial, true))
+		return 0;
+	return error_prefix(((const struct counting *)self)->e, "%s",
+	                    strcmp(role, "start_from") ? role : "start_from.change");
 }
 
 int plan_make(struct sql *db, const struct sweep_spec *sweep, struct study_digests *digests,
@@ -86,7 +93,7 @@ int plan_make(struct sql *db, const struct sweep_spec *sweep, struct study_diges
 {
 	int64_t count = sweep_count(sweep), step = (count + most - 1) / most;
 	struct seen seen = {0};
-	const struct counting c = {db, &seen, plan};
+	const struct counting c = {db, &seen, plan, e};
 	int status = 0;
 
 	*plan = (struct plan){0};
@@ -102,7 +109,7 @@ int plan_make(struct sql *db, const struct sweep_spec *sweep, struct study_diges
 		else if (problems.text[0])
 			status = error_set(e, "%s", problems.text);
 		if (trial && status == 0)
-			count_trial(&c, trial, false);
+			status = count_trial(&c, trial, false);
 		plan->looked += trial != NULL;
 		cJSON_Delete(trial);
 	}

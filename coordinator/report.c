@@ -228,6 +228,8 @@ static void save_artifacts(struct turn *t, const struct report *r, const cJSON *
 {
 	const cJSON *artifact = NULL;
 
+	if (r->trial.attempt > 1) /* it may have been done before */
+		artifact_forget_gone(t->db, r->id);
 	cJSON_ArrayForEach (artifact, json_at(body, "artifacts"))
 		artifact_add(
 		        t->db, t->now_ms,

@@ -1,9 +1,11 @@
 /* Settling: every trial whose inputs changed goes where they say. */
 #include "coordinator/artifact.h"
 #include "coordinator/trial.h"
+#include <stdio.h>
 
 struct inputs {
 	int64_t unfinished, ended, gone; /* not done yet; ended otherwise; done, but bytes gone */
+	int64_t bare; /* done, but it left nothing to start from, as it would again: one of them */
 };
 
 /* A done input whose bytes are gone is made again, because this trial needs it. */
@@ -17,7 +19,12 @@ static void look(struct sql *db, int64_t now_ms, int64_t input, struct inputs *f
 	if (t.state != TRIAL_DONE) {
 		found->ended += trial_state_final(t.state);
 		found->unfinished += !trial_state_final(t.state);
-	} else if (!artifact_of_input(db, input, &a)) {
+	} else if (artifact_of_input(db, input, &a)) {
+		return;
+	} else if (!artifact_was_left(db, input)) {
+		found->ended++;
+		found->bare = input;
+	} else {
 		found->gone++;
 		trial_move(db, now_ms, input, t.attempt, ON_REMAKE,
 		           &(struct trial_change){.why = "its bytes are gone, and needed"});
@@ -60,14 +67,17 @@ static enum trial_event verdict(enum trial_state state, const struct inputs *fou
  * again. */
 static bool settle(struct sql *db, int64_t now_ms, int64_t id)
 {
-	static const struct trial_change ended = {
-	        .why = "a trial that it starts from did not finish"};
+	char why[96] = "a trial that it starts from did not finish";
+	struct trial_change ended = {.why = why};
 	struct inputs found = {0};
 	struct trial t;
 
 	trial_load(db, id, &t);
 	if (t.state == TRIAL_WAITING || t.state == TRIAL_READY || t.state == TRIAL_SKIPPED)
 		found = look_at_inputs(db, now_ms, id);
+	if (found.bare)
+		snprintf(why, sizeof why, "trial %ld, which it starts from, left no weights",
+		         (long)found.bare);
 	enum trial_event event = verdict(t.state, &found);
 	if (event != TRIAL_EVENTS &&
 	    trial_move_loaded(db, now_ms, &t, event, event == ON_INPUT_ENDED ? &ended : NULL))

@@ -66,6 +66,10 @@ struct study_target {
 /* Fills in data.digest and start_from.digest. */
 int trial_resolve(cJSON *trial, struct study_digests *digests, struct error *e);
 
+/* The id of the trial that start_from.trial names, 0 where it names none.  Fails when there is no
+ * such trial, or it leaves no weights. */
+int trial_find_start(struct sql *db, const cJSON *trial, int64_t *id, struct error *e);
+
 /* Makes the trial, and those that it starts from, unless they are there; revives those that ended
  * without a result; links them to the study.  Resolves the trial first.  Its id, or 0 with a
  * message. */

@@ -27,6 +27,8 @@ static int read_groups(cJSON *trial, const char *folder, struct error *e)
 
 	if (!path)
 		return 0;
+	if (json_at(trial, "split.groups"))
+		return error_set(e, "split.groups: either this or split.file");
 	char *found = find(folder, path);
 	cJSON *lists = split_groups_read(found, e);
 	free(found);

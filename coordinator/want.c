@@ -259,21 +259,43 @@ static int want_input(void *self, const char *role, const cJSON *input)
 	return 0;
 }
 
+static bool leaves_weights(struct sql *db, int64_t id)
+{
+	char *text = sql_get_text(db, "select spec from specification where trial = ?", id);
+	cJSON *trial = cJSON_Parse(text);
+	bool leaves = trial_leaves_weights(trial);
+
+	cJSON_Delete(trial);
+	free(text);
+	return leaves;
+}
+
+int trial_find_start(struct sql *db, const cJSON *trial, int64_t *id, struct error *e)
+{
+	const char *identity = json_text(json_at(trial, "start_from"), "trial", NULL);
+
+	*id = 0;
+	if (!identity)
+		return 0;
+	*id = sql_get_int(db, 0, "select id from trial where identity = ?", identity);
+	if (!*id)
+		return error_set(e, "start_from.trial: no trial has the identity %.64s", identity);
+	if (!leaves_weights(db, *id))
+		return error_set(
+		        e, "start_from.trial: trial %ld is an ensemble, which leaves no weights",
+		        (long)*id);
+	return 0;
+}
+
 /* Makes sure of all that the trial needs; -1 with a message when some of it cannot be had. */
 static int want_inputs(struct wanted *w, const cJSON *trial)
 {
-	const char *identity = json_text(json_at(trial, "start_from"), "trial", NULL);
 	int64_t id;
 
-	if (trial_each_input(trial, want_input, w))
+	if (trial_each_input(trial, want_input, w) || trial_find_start(w->t->db, trial, &id, w->e))
 		return -1;
-	if (!identity)
-		return 0;
-	id = sql_get_int(w->t->db, 0, "select id from trial where identity = ?", identity);
-	if (!id)
-		return error_set(w->e, "start_from.trial: no trial has the identity %.64s",
-		                 identity);
-	add_wanted(w, id, "start_from");
+	if (id)
+		add_wanted(w, id, "start_from");
 	return 0;
 }
 

@@ -8,6 +8,8 @@ static const char *const known[] = {"uniform",  "gaussian",      "shapes", "cifa
 enum { KNOWN = sizeof known / sizeof *known, NOISES = 2 };
 static const char *const members[] = {"data", "path", "name", "fit", "digest"};
 enum { MEMBERS = sizeof members / sizeof *members };
+static const char *const found_by_path[] = {"idx", "folder"};
+enum { FOUND_BY_PATH = sizeof found_by_path / sizeof *found_by_path, NAME_MOST = 64 };
 
 static bool is_among(const char *name, const char *const *list, size_t count)
 {
@@ -49,6 +51,27 @@ static int read_object(const cJSON *item, struct ood_set *set, struct error *e)
 	               : error_set(e, "fit \"%s\": resize or crop is expected", fit);
 }
 
+/* Results are told by it: in rows, in pictures, on command lines. */
+static bool is_plain(const char *name)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	                              "0123456789_.+-";
+	size_t length = strlen(name);
+
+	return length && length <= NAME_MOST && strspn(name, allowed) == length;
+}
+
+static int check_set(const struct ood_set *set, struct error *e)
+{
+	if (!is_among(set->data, known, KNOWN))
+		return unknown("data set", set->data, known, KNOWN, e);
+	if (is_among(set->data, found_by_path, FOUND_BY_PATH) && !(set->path && *set->path))
+		return error_set(e, "data set %s needs a path", set->data);
+	if (!is_plain(set->name))
+		return error_set(e, "name: 1 to 64 of a-z A-Z 0-9 _ . + - are allowed");
+	return 0;
+}
+
 int ood_set_read(const cJSON *item, struct ood_set *set, struct error *e)
 {
 	int status = 0;
@@ -60,10 +83,7 @@ int ood_set_read(const cJSON *item, struct ood_set *set, struct error *e)
 		status = read_object(item, set, e);
 	else
 		status = error_set(e, "a name or an object is expected");
-	if (status)
-		return status;
-	return is_among(set->data, known, KNOWN) ? 0
-	                                         : unknown("data set", set->data, known, KNOWN, e);
+	return status ? status : check_set(set, e);
 }
 
 bool ood_set_is_noise(const struct ood_set *set)

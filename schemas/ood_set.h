@@ -11,7 +11,8 @@ struct ood_set {
 	bool crops; /* else it is resized */
 };
 
-/* Reads an element of ood.sets.  Fails on unknown data sets and members, with the nearest. */
+/* Reads an element of ood.sets.  Fails on unknown data sets and members, with the nearest;
+ * where idx or folder has no path; and on names of other than letters, digits and _ . + -. */
 int ood_set_read(const cJSON *item, struct ood_set *set, struct error *e);
 bool ood_set_is_noise(const struct ood_set *set);
 

@@ -2,6 +2,7 @@
 #include "schemas/trial_spec.h"
 #include "core/base/text.h"
 #include "schemas/ood_set.h"
+#include "schemas/split_groups.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,7 +120,6 @@ static int check_split(const struct trial_spec *s, const cJSON *filled, const ch
 	        {!s->split_submodels || strcmp(s->split_grouping, "explicit") || s->split_groups ||
 	                 s->split_file,
 	         "split.groups", "lists of classes, which grouping explicit needs"},
-	        {json_all(s->split_groups, cJSON_IsArray), "split.groups", "lists of classes"},
 	        {!s->split_submodels || s->distill_weight == 0, "distill.weight",
 	         "0 with split.submodels"},
 	        {!s->split_submodels || s->train_label_smoothing == 0, "train.label_smoothing",
@@ -129,7 +129,8 @@ static int check_split(const struct trial_spec *s, const cJSON *filled, const ch
 	         "trained one, with split.interval 0"},
 	};
 
-	return say_broken(rules, sizeof rules / sizeof *rules, filled, where, e);
+	return say_broken(rules, sizeof rules / sizeof *rules, filled, where, e) +
+	       split_groups_check(filled, where, e);
 }
 
 static int check_rules(const struct trial_spec *s, const cJSON *filled, const char *where,
@@ -232,7 +233,15 @@ static int check_input(void *self, const char *role, const cJSON *input)
 	                     : xformat("%sensemble.members[%s]: so patched, ", c->where,
 	                               role + strlen("member"));
 
-	c->problems += trial_check_whole(input, inner, c->e);
+	if (!trial_leaves_weights(input)) {
+		error_append(c->e,
+		             "%saction: found \"ensemble\"; allowed: any other, since an "
+		             "ensemble leaves no weights",
+		             inner);
+		c->problems++;
+	} else {
+		c->problems += trial_check_whole(input, inner, c->e);
+	}
 	free(inner);
 	return 0;
 }
@@ -274,6 +283,11 @@ cJSON *trial_value(const struct field *field, const cJSON *assignment, const cJS
 bool trial_trains(const cJSON *filled)
 {
 	return strcmp(json_at(filled, "action")->valuestring, "train") == 0;
+}
+
+bool trial_leaves_weights(const cJSON *filled)
+{
+	return strcmp(json_text(filled, "action", "train"), "ensemble") != 0;
 }
 
 int64_t trial_epochs(const cJSON *filled)

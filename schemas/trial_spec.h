@@ -51,6 +51,10 @@ void trial_identity(const cJSON *trial, char hex[SHA256_HEX]);
 /* What trial_identity digests, for people to look at: {"data.name": "cifar10", …}. */
 cJSON *trial_identity_form(const cJSON *trial);
 
+/* Of a filled trial: whether others can start from what it leaves.  An ensemble's weights are those
+ * of its members. */
+bool trial_leaves_weights(const cJSON *filled);
+
 /* The trial that must come first: this one without its start_from, patched with start_from.change,
  * filled (it may have a start_from of its own, out of the patch); null when there is no change.
  * For checked trials.  The caller's to delete.  data.digest is dropped when the patch changes which

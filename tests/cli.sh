@@ -94,6 +94,8 @@ beside() { # what a sweep names lies beside it, and we are elsewhere
 	J
 	"$trawl" launch --db "$dir/far.db" "$dir/far/sweep.json" &&
 		[ "$(sqlite3 "$dir/far.db" "select spec ->> '$.split.groups[2][1]' from specification")" = 9 ] &&
+		sed 's/"file": "groups.json"/&, "groups": [[0, 1]]/' "$dir/far/sweep.json" >"$dir/far/both.json" &&
+		refuses 1 "split.groups: either this or split.file" "$trawl" launch --db "$dir/far.db" "$dir/far/both.json" &&
 		sed -i 's/"far"/"far2"/; s/"file": "groups.json"/"file": "none.json"/' "$dir/far/sweep.json" &&
 		refuses 1 "split.file|none.json" "$trawl" launch --db "$dir/far.db" "$dir/far/sweep.json"
 }

@@ -376,6 +376,88 @@ static void one_can_say_why_a_trial_does_not_run(void **state)
 	free(starts);
 }
 
+/* A result without weights, as that of an ensemble. */
+static void done_without_weights(struct turns *t, int64_t trial, int64_t attempt)
+{
+	turns_say(t, "a", WIRE_DONE,
+	          "{\"agent\":\"a\",\"trial\":%ld,\"attempt\":%ld,\"numerics\":\"n\",\"batch\":1,"
+	          "\"rows\":[],\"result\":{\"accuracy\":1},\"artifacts\":[]}",
+	          (long)trial, (long)attempt);
+}
+
+/* What trial 2 starts from, trial 1, is done in vain: its bytes are gone, or proved to be wrong. */
+static void lose_the_bytes(struct turns *t, bool wrong)
+{
+	turns_wait(t, 31000); /* whoever held trial 2 is gone */
+	if (wrong)
+		sql_run(&t->store.db, "update artifact set state = 'bad'");
+	sql_run(&t->store.db, "delete from upload");
+	sql_run(&t->store.db, "update trial set unsettled = 1 where id = 2");
+	turns_wait(t, 1000);
+	turns_state(t, 1, "ready");
+	turns_state(t, 2, "waiting");
+	turns_hello(t, "a");
+	turns_state(t, 1, "leased");
+}
+
+static void assert_given_up(struct turns *t, int64_t attempts)
+{
+	turns_state(t, 1, "done");
+	turns_keep_alive(t, "a", 60000);
+	turns_state(t, 1, "done");
+	turns_state(t, 2, "skipped");
+	assert_int_equal(turns_int(t, "select attempt from trial where id = 1"), attempts);
+	assert_why(t, 2, "Trial 2 is skipped: trial 1, which it starts from, left no weights.\n");
+}
+
+static void a_trial_is_not_made_again_for_what_it_never_leaves(void **state)
+{
+	struct turns t;
+
+	begin(&t);
+	turns_launch(&t, "one", "[4]", true);
+	turns_hello(&t, "a");
+	done_without_weights(&t, 1, 1);
+	assert_given_up(&t, 1);
+	turns_release(&t);
+}
+
+static void a_trial_is_made_again_once_for_what_it_leaves_no_more(void **state)
+{
+	struct turns t;
+
+	for (int wrong = 0; wrong < 2; wrong++) {
+		begin(&t);
+		turns_launch(&t, "one", "[4]", true);
+		turns_hello(&t, "a");
+		turns_store(&t, turns_sha);
+		turns_done(&t, "a", 1, 1, 0.5);
+		turns_state(&t, 2, "leased");
+		lose_the_bytes(&t, wrong);
+		if (wrong) /* somebody else brings such bytes */
+			turns_store(&t, turns_sha);
+		done_without_weights(&t, 1, 2);
+		assert_given_up(&t, 2);
+		turns_release(&t);
+	}
+}
+
+static void a_trial_is_made_again_whenever_its_bytes_are_gone(void **state)
+{
+	struct turns t;
+
+	begin(&t);
+	turns_launch(&t, "one", "[4]", true);
+	turns_hello(&t, "a");
+	for (int attempt = 1; attempt <= 4; attempt++) {
+		turns_store(&t, turns_sha);
+		turns_done(&t, "a", 1, attempt, 0.5);
+		turns_state(&t, 2, "leased");
+		lose_the_bytes(&t, attempt % 2);
+	}
+	turns_release(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -391,6 +473,9 @@ int main(void)
 	        cmocka_unit_test(it_does_not_become_slow_after_fifty_studies),
 	        cmocka_unit_test(no_job_is_lost_when_the_login_node_dies),
 	        cmocka_unit_test(one_can_say_why_a_trial_does_not_run),
+	        cmocka_unit_test(a_trial_is_not_made_again_for_what_it_never_leaves),
+	        cmocka_unit_test(a_trial_is_made_again_once_for_what_it_leaves_no_more),
+	        cmocka_unit_test(a_trial_is_made_again_whenever_its_bytes_are_gone),
 	};
 
 	return cmocka_run_group_tests(tests, name_database, remove_database);

@@ -97,7 +97,88 @@ static void mistakes_in_members_are_said_with_their_place(void **state)
 	               "start_from");
 }
 
+static void what_leaves_no_weights_is_nobodys_parent(void **state)
+{
+	static const char refused[] =
+	        "action: found \"ensemble\"; allowed: any other, since an ensemble leaves no "
+	        "weights";
+	char *member = xformat("ensemble.members[1]: so patched, %s", refused);
+	char *change = xformat("start_from.change: so patched, %s", refused);
+
+	assert_refused(TRIAL("ensemble",
+	                     MEMBERS("[{}, {\"action\": \"ensemble\", \"ensemble\": {\"size\": "
+	                             "2}}]"),
+	                     ""),
+	               member);
+	assert_refused(TRIAL("train",
+	                     "\"start_from\": {\"change\": {\"action\": \"ensemble\", "
+	                     "\"ensemble\": {\"size\": 2}}}, ",
+	                     ""),
+	               change);
+	free(member);
+	free(change);
+}
+
 /* ---- the coordinator ---- */
+static void launch_from(struct turns *t, const char *identity, const char *how, bool dry)
+{
+	char *args =
+	        xformat("{\"dry_run\":%s,\"sweep\":{\"name\":\"%s\",\"trial\":{\"data\":{\"name\":"
+	                "\"shapes\"},\"model\":{\"name\":\"resnet20\"},\"train\":{\"epochs\":1},"
+	                "\"start_from\":",
+	                dry ? "true" : "false", how);
+	char *named = xformat("{\"trial\":\"%s\"}", identity);
+	char *start =
+	        !strcmp(how, "patched")
+	                ? xformat("{\"change\":{\"train\":{\"seed\":2},\"start_from\":%s}}", named)
+	                : xstrdup(named);
+	char *all = xformat("%s%s}}}", args, start);
+
+	turns_request(t, "launch", all);
+	free(all);
+	free(start);
+	free(named);
+	free(args);
+}
+
+static void a_launch_that_starts_from_an_ensemble_is_refused(void **state)
+{
+	static const char nobody[] =
+	        "0000000000000000000000000000000000000000000000000000000000000000";
+	static const char *const hows[] = {"named", "patched"};
+	struct turns t;
+
+	turns_init(&t);
+	turns_request(&t, "launch",
+	              "{\"sweep\":{\"name\":\"two\",\"trial\":{\"action\":\"ensemble\",\"data\":"
+	              "{\"name\":\"shapes\"},\"model\":{\"name\":\"resnet20\"},\"ensemble\":{"
+	              "\"size\":2},\"train\":{\"epochs\":1}}}}");
+	turns_wait(&t, 1000);
+	char *identity = sql_get_text(&t.store.db, "select identity from trial where id = 3");
+	char *member = sql_get_text(&t.store.db, "select identity from trial where id = 1");
+	for (int i = 0; i < 4; i++) {
+		const char *before = i / 2 ? "start_from.change: " : "";
+		char *line = xformat("%sstart_from.trial: trial 3 is an ensemble, which leaves no "
+		                     "weights",
+		                     before);
+		launch_from(&t, identity, hows[i / 2], i % 2);
+		assert_string_equal(turns_refusal(&t), line);
+		launch_from(&t, nobody, hows[i / 2], i % 2);
+		assert_non_null(strstr(turns_refusal(&t), "start_from.trial: no trial has"));
+		free(line);
+	}
+	assert_int_equal(turns_int(&t, "select count(*) from study"), 1);
+	launch_from(&t, member, "named", false);
+	assert_string_equal(turns_refusal(&t), "");
+	turns_wait(&t, 1000);
+	assert_int_equal(turns_int(&t, "select count(*) from trial_input where trial = 4 and input "
+	                               "= 1"),
+	                 1);
+	free(identity);
+	free(member);
+	turns_release(&t);
+}
+
 static void members_come_first_and_all_are_handed_out(void **state)
 {
 	struct turns t;
@@ -346,6 +427,8 @@ int main(void)
 	        cmocka_unit_test(an_ensemble_is_its_members_in_their_order),
 	        cmocka_unit_test(a_member_is_the_trial_that_it_would_be_alone),
 	        cmocka_unit_test(mistakes_in_members_are_said_with_their_place),
+	        cmocka_unit_test(what_leaves_no_weights_is_nobodys_parent),
+	        cmocka_unit_test(a_launch_that_starts_from_an_ensemble_is_refused),
 	        cmocka_unit_test(members_come_first_and_all_are_handed_out),
 	        cmocka_unit_test(an_ensemble_says_the_mean_of_its_members_probabilities),
 	        cmocka_unit_test(ranks_change_nothing_and_costs_are_summed),

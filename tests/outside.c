@@ -170,6 +170,30 @@ static void mistakes_in_sets_are_said_with_their_place(void **state)
 	assert_set_refused("[7]", "a name or an object");
 }
 
+static void a_set_that_lies_anywhere_needs_its_path(void **state)
+{
+	assert_set_refused("[{\"data\": \"folder\"}]", "ood.sets[0]: data set folder needs a path");
+	assert_set_refused("[\"uniform\", \"idx\"]", "ood.sets[1]: data set idx needs a path");
+	assert_set_refused("[{\"data\": \"idx\", \"path\": \"\"}]", "needs a path");
+}
+
+static void a_set_is_reported_by_one_plain_word(void **state)
+{
+#define NAMED(name) "[{\"data\": \"shapes\", \"name\": \"" name "\"}]"
+#define OF_64       "0123456789012345678901234567890123456789012345678901234567890_.+"
+	static const char *const bad[] = {NAMED(""),       NAMED("a\\nb"),    NAMED("a/b"),
+	                                  NAMED("a b"),    NAMED("\xc3\xa4"), NAMED("a\\\"b"),
+	                                  NAMED(OF_64 "x")};
+	struct error e = {{0}};
+	cJSON *good = cJSON_Parse("[{\"data\": \"shapes\", \"name\": \"" OF_64 "\"}]");
+
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_set_refused(bad[i],
+		                   "ood.sets[0]: name: 1 to 64 of a-z A-Z 0-9 _ . + - are allowed");
+	assert_int_equal(ood_sets_check(good, "ood.sets", &e), 0);
+	cJSON_Delete(good);
+}
+
 static void identity_of(const char *sets, char hex[SHA256_HEX])
 {
 	char *text = xformat("{\"data\": {\"name\": \"shapes\"}, \"model\": {\"name\": "
@@ -204,6 +228,8 @@ int main(void)
 	        cmocka_unit_test(a_crop_is_the_middle_and_a_resize_is_all_of_it),
 	        cmocka_unit_test(small_grey_digits_are_brought_to_colour_and_size),
 	        cmocka_unit_test(mistakes_in_sets_are_said_with_their_place),
+	        cmocka_unit_test(a_set_that_lies_anywhere_needs_its_path),
+	        cmocka_unit_test(a_set_is_reported_by_one_plain_word),
 	        cmocka_unit_test(bytes_of_a_set_make_the_identity_not_where_they_lie),
 	};
 

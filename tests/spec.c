@@ -182,6 +182,24 @@ static void every_kind_of_mistake_in_a_constraint_has_its_line(void **state)
 	}
 }
 
+/* Patches of a plain trial, and a line of what is said about each. */
+static void refuse_patched(const char *const (*cases)[2], size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct error e = {{0}};
+		struct trial_spec spec;
+		cJSON *patch = parse(cases[i][0]), *trial = json_merge_patch(parse(plain), patch);
+		/* A patch cannot hold a null, so the patch of a change comes whole. */
+		const cJSON *change = json_at(patch, "start_from.change");
+		if (change)
+			json_put(trial, "start_from.change", cJSON_Duplicate(change, true));
+		assert_int_equal(trial_spec_parse(trial, &spec, &e), -1);
+		assert_line(&e, cases[i][1]);
+		cJSON_Delete(trial);
+		cJSON_Delete(patch);
+	}
+}
+
 static void rules_between_fields_are_checked(void **state)
 {
 	static const char *const cases[][2] = {
@@ -228,16 +246,60 @@ static void rules_between_fields_are_checked(void **state)
 	         "resnet18 | resnet34 | resnet50; did you mean \"resnet20\"?"},
 	};
 
+	refuse_patched(cases, sizeof cases / sizeof *cases);
+}
+
+static void mistakes_in_groups_are_found_without_the_data(void **state)
+{
+#define GROUPS(grouping, lists) \
+	"{\"split\": {\"submodels\": 2, \"grouping\": \"" grouping "\", \"groups\": " lists "}}"
+	static const char *const cases[][2] = {
+	        {GROUPS("random", "[[0, 1], [2, 3]]"),
+	         "split.groups: is for grouping explicit or superclass, not random"},
+	        {"{\"start_from\": {\"file\": \"w\"}, \"split\": {\"submodels\": 2, "
+	         "\"grouping\": \"cluster\", \"file\": \"x\"}}",
+	         "split.file: is for grouping explicit or superclass, not cluster"},
+	        {"{\"split\": {\"submodels\": 2, \"grouping\": \"explicit\", \"file\": \"x\", "
+	         "\"groups\": [[0, 1], [2, 3]]}}",
+	         "split.groups: either this or split.file"},
+	        {GROUPS("explicit", "[[0, 1], []]"), "split.groups[1]: is empty"},
+	        {GROUPS("explicit", "[[0, 1], \"cat\"]"),
+	         "split.groups[1]: is no list of classes, by name or index"},
+	        {GROUPS("explicit", "[[0, 1.5], [2, 3]]"),
+	         "split.groups[0]: is no list of classes, by name or index"},
+	        {GROUPS("superclass", "[[0, 1], [-1, true]]"),
+	         "split.groups[1]: is no list of classes, by name or index"},
+	        {GROUPS("explicit", "[[\"dog\", 1], [2, 3], [0, 4]]"),
+	         "split.groups: 3 groups, but split.submodels is 2"},
+	        {GROUPS("explicit", "[[0, 1], [\"cat\"]]"),
+	         "split.groups[1]: has one class, which leaves it nothing to tell apart: add a "
+	         "class or join two groups"},
+	        {GROUPS("explicit", "[[\"cat\", \"dog\"], [3, \"cat\"]]"),
+	         "split.groups: \"cat\" is in group 0 and in group 1"},
+	        {GROUPS("superclass", "[[4, 1], [2, 7, 12, 2]]"),
+	         "split.groups: 2 is twice in group 1"},
+	        {GROUPS("superclass", "[[0, 1, 2]]"),
+	         "split.groups: 1 superclasses cannot make 2 groups (split.submodels)"},
+	};
+
+	refuse_patched(cases, sizeof cases / sizeof *cases);
+}
+
+static void groups_that_may_be_right_pass(void **state)
+{
+	static const char *const cases[] = {
+	        GROUPS("explicit", "[[1, \"cat\", 0], [\"1\", 2]]"),
+	        GROUPS("superclass", "[[0], [1, 2], [3]]"),
+	        "{\"split\": {\"groups\": [[0]]}}", /* of a sweep of submodels from 0 on */
+	};
+
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct error e = {{0}};
 		struct trial_spec spec;
-		cJSON *patch = parse(cases[i][0]), *trial = json_merge_patch(parse(plain), patch);
-		/* A patch cannot hold a null, so the patch of a change comes whole. */
-		const cJSON *change = json_at(patch, "start_from.change");
-		if (change)
-			json_put(trial, "start_from.change", cJSON_Duplicate(change, true));
-		assert_int_equal(trial_spec_parse(trial, &spec, &e), -1);
-		assert_line(&e, cases[i][1]);
+		cJSON *patch = parse(cases[i]), *trial = json_merge_patch(parse(plain), patch);
+		if (trial_spec_parse(trial, &spec, &e))
+			fail_msg("%s: %s", cases[i], e.text);
+		trial_spec_release(&spec);
 		cJSON_Delete(trial);
 		cJSON_Delete(patch);
 	}
@@ -377,6 +439,8 @@ int main(void)
 	        cmocka_unit_test(every_kind_of_mistake_in_a_space_has_its_line),
 	        cmocka_unit_test(every_kind_of_mistake_in_a_constraint_has_its_line),
 	        cmocka_unit_test(rules_between_fields_are_checked),
+	        cmocka_unit_test(mistakes_in_groups_are_found_without_the_data),
+	        cmocka_unit_test(groups_that_may_be_right_pass),
 	        cmocka_unit_test(struct_holds_given_values_and_defaults),
 	        cmocka_unit_test(filling_twice_changes_nothing),
 	        cmocka_unit_test(nothing_is_lost_when_values_are_put_or_patched),

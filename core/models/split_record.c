@@ -20,6 +20,15 @@ void split_record_put(const struct model *m, struct safetensors_writer *w)
 	cJSON_Delete(all);
 }
 
+int split_record_count(const char *text)
+{
+	cJSON *all = cJSON_Parse(text);
+	int count = cJSON_GetArraySize(json_at(all, "groups"));
+
+	cJSON_Delete(all);
+	return count;
+}
+
 static int parse(const cJSON *all, const struct model_config *c, const struct dataset *d,
                  struct subtasks *subtasks, struct tree **tree, struct error *e)
 {

@@ -216,8 +216,24 @@ static void find_sources(const struct model *m, const struct safetensors *file, 
 	free(prefix);
 }
 
+/* Of a tree's file every tensor of its branches would be one too many. */
+static int check_not_split(const struct model *m, const struct safetensors *file, struct error *e)
+{
+	const char *split = safetensors_metadata(file, "split");
+	int count = split && !m->config.subtasks ? split_record_count(split) : 0;
+
+	if (!count)
+		return 0;
+	return error_set(e,
+	                 "%s is a Split-Ensemble of %d submodels, not one network: set "
+	                 "split.submodels to %d",
+	                 safetensors_path(file), count, count);
+}
+
 int model_load_from(struct model *m, const struct safetensors *file, struct error *e)
 {
+	if (check_not_split(m, file, e))
+		return -1;
 	int count = model_items(m), bad;
 	struct source *source = xcalloc((size_t)count, sizeof(*source));
 	struct problems problems = {0};

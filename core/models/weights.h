@@ -8,7 +8,8 @@
  * *.num_batches_tracked, optimizer.* and trawl.* are passed over; a learned step that the file
  * lacks, or has in another shape, stays).  What wrappers put before all names ("module.", "model.",
  * "_orig_mod.") is left off.  On any mismatch nothing is changed and one message lists missing,
- * extra and misshapen tensors.  What model_export wrote is read too: codes times scales. */
+ * extra and misshapen tensors, or says that the file is a split model and m is not.  What
+ * model_export wrote is read too: codes times scales. */
 int model_load(struct model *m, const char *path, struct error *e);
 int model_load_from(struct model *m, const struct safetensors *file, struct error *e);
 

@@ -128,15 +128,27 @@ static int group_explicitly(struct trainer *t, const cJSON *lists, struct error 
 	return error_set(e, "%d groups, but split.submodels is %d", t->subtasks.count, wanted);
 }
 
+/* The lists that the trial gives; null: none.  *file is what was read for them, the caller's. */
+static int find_lists(const struct trainer *t, cJSON **file, const cJSON **lists, struct error *e)
+{
+	const struct trial_spec *s = t->spec;
+
+	*file = NULL;
+	if (!s->split_groups && s->split_file && !(*file = split_groups_read(s->split_file, e)))
+		return error_prefix(e, "split.file");
+	*lists = *file ? *file : s->split_groups;
+	return 0;
+}
+
 static int group(struct trainer *t, const struct model_config *c, const char *path, struct error *e)
 {
 	const struct trial_spec *s = t->spec;
-	cJSON *file = NULL;
+	const cJSON *lists;
+	cJSON *file;
 	int status;
 
-	if (!s->split_groups && s->split_file && !(file = split_groups_read(s->split_file, e)))
-		return error_prefix(e, "split.file");
-	const cJSON *lists = file ? file : s->split_groups;
+	if (find_lists(t, &file, &lists, e))
+		return -1;
 	if (!strcmp(s->split_grouping, "explicit"))
 		status = group_explicitly(t, lists, e);
 	else if (!strcmp(s->split_grouping, "superclass"))
@@ -201,6 +213,33 @@ static int bring(struct trainer *t, const struct model_config *c, const char *pa
 	return status ? error_prefix(e, "%s", path) : 0;
 }
 
+static bool same_groups(const struct subtasks *a, const struct subtasks *b)
+{
+	return a->count == b->count && a->classes == b->classes &&
+	       !memcmp(a->group, b->group, (size_t)a->classes * sizeof *a->group);
+}
+
+/* Submodels are numbered by their groups: those that the trial lists have to be the file's. */
+static int check_brought(const struct trainer *t, const char *path, struct error *e)
+{
+	struct subtasks own = {0};
+	const cJSON *lists;
+	cJSON *file;
+
+	if (strcmp(t->spec->split_grouping, "explicit"))
+		return 0;
+	if (find_lists(t, &file, &lists, e))
+		return -1;
+	int status = subtasks_from_lists(&own, lists, CLASSES_LEAST, t->test, e);
+	if (status)
+		error_prefix(e, "split.groups");
+	else if (!same_groups(&own, &t->subtasks))
+		status = error_set(e, "%s: it has other groups than split.groups", path);
+	subtasks_release(&own);
+	cJSON_Delete(file);
+	return status;
+}
+
 enum outcome grouping_begin(struct trainer *t, const struct model_config *c, struct tree **tree,
                             struct error *e)
 {
@@ -216,6 +255,11 @@ enum outcome grouping_begin(struct trainer *t, const struct model_config *c, str
 		return found;
 	if (path && bring(t, c, path, tree, e))
 		return t->files.resume ? OUTCOME_CHECKPOINT_BAD : OUTCOME_ERROR;
+	if (t->growth.brought && !t->files.resume && check_brought(t, path, e)) {
+		tree_free(*tree);
+		*tree = NULL;
+		return OUTCOME_ERROR;
+	}
 	if (t->files.resume && !t->growth.brought) {
 		error_set(e, "cannot resume from %s: it names no tree", path);
 		return OUTCOME_CHECKPOINT_BAD;
