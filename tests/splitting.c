@@ -1,98 +1,18 @@
-/* Laws of trees that grow while they train: what orders, kills, ranks and bad input leave of them.
- */
+/* Laws of trees that grow while they train: what orders, kills and ranks leave of them. */
 #include "core/tensor/safetensors.h"
-#include "core/train/action.h"
-#include "core/train/loop.h"
 #include "core/train/sensitivity.h"
-#include "schemas/trial_spec.h"
-#include "tests/trial_run.h"
-#include <math.h>
-
-#define GROWING                                                                              \
-	"{\"data\": {\"name\": \"shapes\", \"limit\": 64, \"test_limit\": 24}, \"eval\": "   \
-	"{\"batch\": 16}, \"model\": {\"name\": \"resnet20\", \"width\": 4}, \"split\": "    \
-	"{\"submodels\": 3, \"interval\": 1, \"until\": 1, \"batches\": %d, \"threshold\": " \
-	"0.62%s}, \"prune\": {\"multiple\": 1, \"flops\": %s}, \"train\": {\"epochs\": 3, "  \
-	"\"batch\": 32, \"shards\": 2, \"ema_decay\": 0.9, \"seed\": 4}}"
-
-/* A run in this process, that is told to yield at the n-th time that it asks. */
-struct told {
-	int asked, yield_at; /* 0: never */
-	const char *input;   /* weights to start from; null: none */
-	char checkpoint[PATH_MAX];
-};
-
-static enum order on_order(void *self)
-{
-	struct told *t = self;
-
-	return ++t->asked == t->yield_at ? ORDER_YIELD : ORDER_GO;
-}
-
-static void on_checkpoint(void *self, const struct written *file, const struct position *p,
-                          const struct result *r)
-{
-	snprintf(((struct told *)self)->checkpoint, PATH_MAX, "%s", file->path);
-}
-
-/* What is kept of a trial: its cost relative to one network's, and how it grew. */
-struct grown {
-	double cost;
-	struct growth growth; /* t's own, with what it points to */
-};
-
-static void keep(struct grown *g, struct trainer *t)
-{
-	g->cost = json_real(t->result.figures, "relative_flops", NAN);
-	g->growth = t->growth;
-	growth_init(&t->growth);
-}
-
-static enum outcome run_keeping(const char *trial, const char *folder, const char *resume,
-                                struct told *told, struct grown *grown, struct error *e)
-{
-	struct observer o = {.self = told, .order = on_order, .checkpoint = on_checkpoint};
-	struct trial_files files = {.folder = below(folder),
-	                            .cache = below("cache"),
-	                            .resume = resume,
-	                            .input = told->input};
-	struct parallel p = {.ranks = 1, .shards = 1, .count = 1};
-	cJSON *json = json_read(below(trial), e);
-	struct trial_spec spec;
-	struct trainer t;
-
-	assert_non_null(json);
-	if (trial_spec_parse(json, &spec, e))
-		fail_msg("%s", e->text);
-	enum outcome outcome = action_run(&t, json, &spec, &files, &o, &p, e);
-	if (grown)
-		keep(grown, &t);
-	trainer_release(&t);
-	trial_spec_release(&spec);
-	cJSON_Delete(json);
-	return outcome;
-}
-
-static enum outcome run(const char *trial, const char *folder, const char *resume,
-                        struct told *told, struct error *e)
-{
-	return run_keeping(trial, folder, resume, told, NULL, e);
-}
+#include "tests/growing_trial.h"
 
 static int write_trials(void **state)
 {
-	static const struct {
-		const char *name;
-		int batches;
-	} trials[] = {{"growing.json", 2}, {"four.json", 4}, {"many.json", 1000}};
+	char *two = xformat(GROWING, 2, "", "0.8"), *four = xformat(GROWING, 4, "", "0.8");
 
 	if (scratch_make(state))
 		return -1;
-	for (int i = 0; i < 3; i++) {
-		char *growing = xformat(GROWING, trials[i].batches, "", "0.8");
-		trial_write(trials[i].name, growing);
-		free(growing);
-	}
+	trial_write("growing.json", two);
+	trial_write("four.json", four);
+	free(two);
+	free(four);
 	return 0;
 }
 
@@ -259,17 +179,6 @@ static void sums_over_batches_have_the_bits_of_one_rank(void **state)
 	assert_string_equal(hex[0], hex[1]);
 	free(hex[0]);
 	free(hex[1]);
-}
-
-/* A look takes no longer for batches that are not there. */
-static void more_batches_than_there_are_mean_all(void **state)
-{
-	struct told four = {0}, many = {0};
-	struct error e = {{0}};
-
-	assert_int_equal(run("four.json", "four", NULL, &four, &e), OUTCOME_DONE);
-	assert_int_equal(run("many.json", "many", NULL, &many, &e), OUTCOME_DONE);
-	assert_int_equal(four.asked, many.asked);
 }
 
 static void interrupted_anywhere_it_ends_with_the_same_bits(void **state)
@@ -454,121 +363,17 @@ static void a_split_parent_brings_its_tree(void **state)
 	cJSON_Delete(child);
 }
 
-static enum outcome grow_until(const char *split, const char *prune, struct grown *g,
-                               struct error *e)
-{
-	struct told never = {0};
-	char *json = xformat(
-	        "{\"data\": {\"name\": \"shapes\", \"limit\": 64, \"test_limit\": 24}, \"eval\": "
-	        "{\"batch\": 24}, \"model\": {\"name\": \"resnet20\", \"width\": 4}, \"split\": "
-	        "{\"submodels\": 3, %s}, \"prune\": {%s}, \"train\": {\"epochs\": 3, \"batch\": "
-	        "32}}",
-	        split, prune);
-
-	trial_write("grow.json", json);
-	free(json);
-	return run_keeping("grow.json", "grow", NULL, &never, g, e);
-}
-
-static struct grown grow(const char *split, const char *prune)
-{
-	struct error e = {{0}};
-	struct grown g;
-
-	if (grow_until(split, prune, &g, &e) != OUTCOME_DONE)
-		fail_msg("%s", e.text);
-	return g;
-}
-
-/* Widths of 4 go by 4, so that no channel of the first stage can go: all copies cannot be paid. */
-static void splits_that_cannot_be_paid_for_are_not_made(void **state)
-{
-	static const char split[] = "\"interval\": 1, \"until\": 1, \"threshold\": 1";
-	struct grown paid = grow(split, "\"multiple\": 4, \"flops\": 1.1");
-	struct grown free_of_cost = grow(split, "\"multiple\": 4, \"flops\": 0");
-
-	assert_true(paid.cost <= 1.1);
-	assert_true(paid.growth.splits > 0 && paid.growth.unpaid > 0);
-	assert_true(free_of_cost.cost > 2.5);
-	assert_int_equal(free_of_cost.growth.unpaid, 0);
-	growth_release(&paid.growth);
-	growth_release(&free_of_cost.growth);
-}
-
-static void the_least_overlap_is_that_of_all_looks(void **state)
-{
-	struct grown early =
-	        grow("\"interval\": 1, \"until\": 0.34, \"threshold\": 0", "\"flops\": 2");
-	struct grown all = grow("\"interval\": 1, \"until\": 1, \"threshold\": 0", "\"flops\": 2");
-	struct grown late = grow("\"interval\": 3, \"until\": 1, \"threshold\": 0", "\"flops\": 2");
-
-	assert_int_equal(early.growth.least_epoch, 1);
-	assert_int_equal(late.growth.least_epoch, 3);
-	assert_true(all.growth.least <= early.growth.least);
-	assert_true(all.growth.least <= late.growth.least);
-	assert_true(early.growth.least != late.growth.least);
-	assert_int_equal(all.growth.looked, 3);
-	assert_non_null(all.growth.least_layer);
-	growth_release(&early.growth);
-	growth_release(&all.growth);
-	growth_release(&late.growth);
-}
-
-static void a_budget_that_no_look_would_meet_is_refused(void **state)
-{
-	static const char *const never[] = {"\"interval\": 0", "\"interval\": 4, \"until\": 1",
-	                                    "\"interval\": 2, \"until\": 0.5"};
-
-	for (int i = 0; i < 3; i++) {
-		struct grown g;
-		struct error e = {{0}};
-		assert_int_equal(grow_until(never[i], "\"flops\": 0.9", &g, &e), OUTCOME_ERROR);
-		assert_non_null(
-		        strstr(e.text, "prune.flops is 0.9, but the tree is never looked at"));
-		g = grow(never[i], "\"flops\": 1"); /* what was not asked for is not missed */
-		assert_int_equal(g.growth.looked, 0);
-		growth_release(&g.growth);
-	}
-}
-
-static void assert_refused(const char *split, const char *flops, const char *message)
-{
-	struct told never = {0};
-	struct error e = {{0}};
-	char *json = xformat(GROWING, 2, split, flops);
-
-	trial_write("bad.json", json);
-	assert_int_equal(run("bad.json", "bad", NULL, &never, &e), OUTCOME_ERROR);
-	if (!strstr(e.text, message))
-		fail_msg("%s: \"%s\" is not in \"%s\"", split, message, e.text);
-	free(json);
-}
-
-static void bad_groups_are_said_in_one_line(void **state)
-{
-#define EXPLICIT(groups) ", \"grouping\": \"explicit\", \"groups\": " groups
-	assert_refused(EXPLICIT("[[0,1,2],[3,4],[5,6,7,8]]"), "1", "split.groups: ");
-	assert_refused(EXPLICIT("[[0,1,2],[3,4],[5,6,7,8,10]]"), "1", "split.groups: ");
-	assert_refused(", \"grouping\": \"superclass\"", "1", "split.grouping: ");
-	assert_refused("", "0.001", "nothing below");
-}
-
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_tree_grows_and_is_pruned),
 	        cmocka_unit_test(sensitivities_are_those_of_each_submodels_own_loss),
 	        cmocka_unit_test(sums_over_batches_have_the_bits_of_one_rank),
-	        cmocka_unit_test(more_batches_than_there_are_mean_all),
 	        cmocka_unit_test(interrupted_anywhere_it_ends_with_the_same_bits),
 	        cmocka_unit_test(ranks_change_no_bit),
 	        cmocka_unit_test(what_is_outside_is_told_apart_whatever_the_ranks),
 	        cmocka_unit_test(one_network_serves_the_trunk_and_the_grouping),
 	        cmocka_unit_test(a_split_parent_brings_its_tree),
-	        cmocka_unit_test(splits_that_cannot_be_paid_for_are_not_made),
-	        cmocka_unit_test(the_least_overlap_is_that_of_all_looks),
-	        cmocka_unit_test(a_budget_that_no_look_would_meet_is_refused),
-	        cmocka_unit_test(bad_groups_are_said_in_one_line),
 	};
 
 	if (argc == 3 && !strcmp(argv[1], "--figures"))
