@@ -156,7 +156,7 @@ static bool is_file(const char *path)
 	return stat(path, &s) == 0 && S_ISREG(s.st_mode);
 }
 
-size_t path_file(const char *path)
+char *path_archive(const char *path, const char **inside)
 {
 	char *copy = xstrdup(path);
 	size_t length = strlen(copy);
@@ -166,25 +166,35 @@ size_t path_file(const char *path)
 		length = slash ? (size_t)(slash - copy) : 0;
 		copy[length] = 0;
 	}
+	*inside = path + length;
+	*inside += **inside == '/';
+	if (length)
+		return copy;
 	free(copy);
-	return length;
+	return NULL;
 }
 
 bool path_leads(const char *path)
 {
-	return file_exists(path) || path_file(path);
+	const char *inside;
+	char *archive = path_archive(path, &inside);
+	bool leads = archive || file_exists(path);
+
+	free(archive);
+	return leads;
 }
 
 char *path_real(const char *path)
 {
-	size_t file = path_file(path);
-	char *start = file ? xformat("%.*s", (int)file, path) : xstrdup(path);
-	char *real = realpath(start, NULL), *whole = NULL;
+	const char *inside;
+	char *archive = path_archive(path, &inside);
+	char *real = realpath(archive ? archive : path, NULL), *whole = real;
 
-	if (real)
-		whole = file ? xformat("%s%s", real, path + file) : xstrdup(real);
-	free(real);
-	free(start);
+	if (real && archive && *inside) {
+		whole = xformat("%s/%s", real, inside);
+		free(real);
+	}
+	free(archive);
 	return whole;
 }
 

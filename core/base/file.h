@@ -30,9 +30,10 @@ int64_t disk_free_bytes(const char *path);             /* for unprivileged users
 const char *file_network_type(const char *path);       /* "nfs", "cifs", …; null when local */
 char *path_join(const char *folder, const char *name); /* name alone when it is absolute */
 
-/* A path may go on inside of an archive, as if that were a folder: "digits.tar/mnist". */
-size_t path_file(
-        const char *path);         /* the length of its leading part that is a regular file; or 0 */
+/* A path may go on inside of an archive, as if that were a folder: "digits.tar/mnist".  Its leading
+ * part that is a regular file, the caller's to free, and what follows that, from *inside on ("":
+ * nothing); null when there is none. */
+char *path_archive(const char *path, const char **inside);
 bool path_leads(const char *path); /* file_exists, or it goes on inside of a file */
 char *path_real(const char *path); /* realpath(3) of it, or of its file and then the rest */
 #endif

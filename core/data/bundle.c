@@ -77,9 +77,9 @@ static int folder_walk(const char *source, entry_visit *visit, void *context, st
 
 struct visitor {
 	const char *source;
-	char *archive;      /* the file that source is, or goes on inside of; null: a folder */
-	const char *inside; /* what follows it in source, without slashes around; "": nothing */
-	size_t inside_length;
+	char *archive;        /* the file that source is, or goes on inside of; null: a folder */
+	const char *inside;   /* what follows it in source; "": nothing */
+	size_t inside_length; /* without a slash at its end */
 	bundle_visit *visit;
 	void *context;
 };
@@ -198,27 +198,18 @@ static int archive_walk(const struct visitor *v, struct error *e)
 	return status;
 }
 
-/* The visitor's archive, and where in it. */
-static void find_archive(struct visitor *v)
-{
-	size_t file = path_file(v->source);
-
-	v->archive = xformat("%.*s", (int)file, v->source);
-	v->inside = v->source + file + strspn(v->source + file, "/");
-	v->inside_length = strlen(v->inside);
-	while (v->inside_length && v->inside[v->inside_length - 1] == '/')
-		v->inside_length--;
-}
-
 int bundle_each(const char *source, bundle_visit *visit, void *context, struct error *e)
 {
 	struct visitor v = {.source = source, .visit = visit, .context = context};
 
-	if (!path_leads(source))
+	v.archive = path_archive(source, &v.inside);
+	if (!v.archive && !file_exists(source))
 		return error_errno(e, "%s", source);
-	if (!path_file(source))
+	if (!v.archive)
 		return folder_walk(source, visit_entry, &v, e);
-	find_archive(&v);
+	v.inside_length = strlen(v.inside);
+	while (v.inside_length && v.inside[v.inside_length - 1] == '/')
+		v.inside_length--;
 	int status = archive_walk(&v, e);
 	free(v.archive);
 	return status;
@@ -284,19 +275,19 @@ static int stamp_entry(void *context, FTSENT *entry, const char *name, struct er
 
 int bundle_stamp(const char *source, char hex[SHA256_HEX], struct error *e)
 {
-	size_t file = path_file(source);
-	char *path = file ? xformat("%.*s", (int)file, source) : xstrdup(source);
+	const char *inside;
+	char *archive = path_archive(source, &inside);
 	struct hash *h = hash_new("sha256");
 	struct stat s;
 	int status = 0;
 
-	if (stat(path, &s) != 0)
-		status = error_errno(e, "%s", path);
-	else if (file)
-		stamp_add(h, source + file, &s);
+	if (stat(archive ? archive : source, &s) != 0)
+		status = error_errno(e, "%s", source);
+	else if (archive)
+		stamp_add(h, inside, &s);
 	else
-		status = folder_walk(path, stamp_entry, h, e);
+		status = folder_walk(source, stamp_entry, h, e);
 	hash_end(h, hex);
-	free(path);
+	free(archive);
 	return status;
 }

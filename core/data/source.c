@@ -297,13 +297,11 @@ int source_digest(const char *name, const char *found, char digest[SHA256_HEX], 
 		snprintf(digest, SHA256_HEX, "%s", sets[set_index(name)].builtin_digest);
 		return 0;
 	}
-	size_t file = path_file(found);
-	if (!file || !found[file])
-		return digest_path(found, digest, e);
-	char *archive = xformat("%.*s", (int)file, found);
-	int status = digest_path(archive, digest, e);
-	if (status == 0) {
-		char *line = xformat("%s\t%s\n", digest, found + file + 1);
+	const char *inside;
+	char *archive = path_archive(found, &inside);
+	int status = digest_path(archive ? archive : found, digest, e);
+	if (status == 0 && archive && *inside) {
+		char *line = xformat("%s\t%s\n", digest, inside);
 		sha256_hex(line, strlen(line), digest);
 		free(line);
 	}
